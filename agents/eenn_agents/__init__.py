@@ -1,0 +1,1 @@
+"""PPO and the baselines it must beat."""

@@ -1,0 +1,1 @@
+"""The analytical multi-core backend."""
