@@ -1,6 +1,7 @@
 """Exit, Architecture: the network being designed."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from eenn_rl.backbone import Backbone
 from eenn_rl.branches import branch_layers
@@ -40,7 +41,7 @@ class Architecture:
         last = len(self.backbone.blocks) - 1
         check(locations[-1] == last, "location of the last exit", locations[-1], f"the last block ({last})")
         check(
-            all(a < b for a, b in zip(locations, locations[1:], strict=False)),
+            all(a < b for a, b in pairwise(locations)),
             "exit locations",
             locations,
             "strictly increasing",

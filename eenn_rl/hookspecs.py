@@ -29,7 +29,7 @@ class HardwareBackend(Protocol):
     api_version: int
 
     def evaluate(self, workload: Workload) -> CostReport:
-        """Cost `workload`: one `ExitCost` per stage. What does not fit comes back as violations, not as an exception."""
+        """Cost `workload`: one `ExitCost` per stage. What does not fit comes back as violations, never as an error."""
         ...
 
 
