@@ -56,5 +56,10 @@ class HookSpecs:
         """Make the backend for `accelerator`, ready to cost stages of `backbone`."""
         raise NotImplementedError
 
+    @hookspec(firstresult=True)
+    def eenn_rl_default_accelerator(self) -> AcceleratorSpec | str:
+        """Optional: the accelerator (or the name of a shipped one) to use when the user names none."""
+        raise NotImplementedError
+
 
 __all__ = ["API_VERSION", "PROJECT", "BatchBackend", "HardwareBackend", "HookSpecs", "hookimpl", "hookspec"]

@@ -1,0 +1,233 @@
+"""Finds, loads and checks hardware backends: `make_backend`, `list_backends`.
+
+A backend is an entry point of group `eenn_rl`. Each is loaded alone, into a pluggy manager of its own: pluggy's
+`load_setuptools_entrypoints` imports all or none, and one broken stranger would take every other backend with it.
+"""
+
+import contextlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import cast
+
+import pluggy
+
+from eenn_rl.backbone import Backbone
+from eenn_rl.errors import BackendError, EennError, InvalidValueError, unknown_name
+from eenn_rl.hardware import AcceleratorSpec, load_accelerator
+from eenn_rl.hookspecs import API_VERSION, PROJECT, HardwareBackend, HookSpecs
+from eenn_rl.zoo import make_backbone
+
+OLDEST_API_VERSION = 1
+"""Backends written for an api_version from here to `API_VERSION` are served; see docs/plugins.md for the promise."""
+
+DEFAULT_ACCELERATOR = "quad_edge_tpu"
+"""The accelerator of a backend whose plugin names none."""
+
+HOOK = "eenn_rl_make_backend"
+
+
+@dataclass(frozen=True)
+class BackendRecord:
+    """One installed backend, as `eenn-rl backends` shows it.
+
+    `origin` is the entry point's value (module, or module:object); `problem` is one line, None for a backend that
+    works. `accelerator` is its default one, on which it was tried; `declined` says, in one line, why it does not serve
+    that one though it loads. `api_version` is known only for a backend that was made.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    origin: str
+    problem: str | None = None
+    api_version: int | None = None
+    accelerator: str | None = None
+    declined: str | None = None
+
+    def __str__(self) -> str:
+        return f"backend {self.name!r} ({self.distribution} {self.version}, {self.origin})"
+
+
+@dataclass(frozen=True)
+class _Found:
+    record: BackendRecord
+    load: Callable[[], object]
+
+
+def one_line(error: BaseException) -> str:
+    """`error` as type and message on one line, cut at 300 characters."""
+    text = " ".join(str(error).split())
+    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _distributions() -> Iterator[tuple[str, metadata.Distribution]]:
+    """Each installed distribution with its name; of several with one name, only the first on the path is importable."""
+    seen: set[str] = set()
+    for distribution in metadata.distributions():
+        name = distribution.metadata["Name"] or "(unnamed distribution)"
+        key = re.sub(r"[-_.]+", "-", name).lower()
+        if key not in seen:
+            seen.add(key)
+            yield name, distribution
+
+
+def _discover() -> list[_Found]:
+    """Every entry point of our group, nothing imported; sorted by name, then distribution."""
+    found = []
+    for name, distribution in _distributions():
+        try:
+            points = [point for point in distribution.entry_points if point.group == PROJECT]
+        except Exception as error:  # noqa: BLE001  a stranger's malformed entry_points.txt must not stop ours
+            if PROJECT in (distribution.read_text("entry_points.txt") or ""):
+                problem = f"its entry_points.txt cannot be read: {one_line(error)}"
+                record = BackendRecord("?", name, distribution.version, "entry_points.txt", problem)
+                found.append(_Found(record, lambda: None))
+            continue
+        for point in points:
+            record = BackendRecord(point.name, name, distribution.version, point.value)
+            found.append(_Found(record, point.load))
+    return sorted(found, key=lambda f: (f.record.name, f.record.distribution))
+
+
+def _same_name_problem(found: _Found, others: list[_Found]) -> str | None:
+    """Why the name is ambiguous: every other distribution that claims it."""
+    rivals = [str(o.record) for o in others if o is not found and o.record.name == found.record.name]
+    return f"the name is also claimed by {', '.join(rivals)}: uninstall one" if rivals else None
+
+
+def _call(found: _Found, doing: str, action: Callable[[], object]) -> object:
+    """The plugin's code, anything it raises made one clear line; what it prints goes to stderr."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return action()
+    except KeyboardInterrupt:
+        raise
+    except EennError as error:
+        kind = type(error) if type(error).__module__ == EennError.__module__ else EennError
+        raise kind(f"{found.record}: {' '.join(str(error).split())}") from error
+    except BaseException as error:  # SystemExit at import is a plugin's mistake like any other
+        raise BackendError(f"{found.record}: {doing}: {one_line(error)}") from error
+
+
+def _register(found: _Found) -> pluggy.PluginManager:
+    """Import the plugin into a manager of its own; its hooks and their arguments must be known ones."""
+    plugin = _call(found, "cannot be imported", found.load)
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(HookSpecs)
+    try:
+        manager.register(plugin, found.record.name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        known = ", ".join(sorted(name for name in vars(HookSpecs) if name.startswith(PROJECT)))
+        raise BackendError(f"{found.record}: {one_line(error)}; known hooks: {known}") from error
+    if not manager.hook.eenn_rl_make_backend.get_hookimpls():
+        raise BackendError(f"{found.record}: expected a function {HOOK} marked with @hookimpl, found none")
+    return manager
+
+
+def check_backend(backend: object, who: str) -> HardwareBackend:
+    """`backend`, if it is one that this version can serve; `who` names it in the error.
+
+    Raises:
+        BackendError: it is None, a class, lacks a member of `HardwareBackend`, or needs another api_version.
+    """
+    if backend is None or isinstance(backend, type):
+        found = "None" if backend is None else f"the class {backend.__name__} itself"
+        raise BackendError(f"{who}: {HOOK} must return a HardwareBackend, found {found}")
+    version = getattr(backend, "api_version", None)
+    if not callable(getattr(backend, "evaluate", None)) or type(version) is not int:
+        raise BackendError(
+            f"{who}: {HOOK} must return an object with evaluate(workload) and an integer api_version, "
+            f"found {type(backend).__name__} with api_version {version!r}"
+        )
+    if not OLDEST_API_VERSION <= version <= API_VERSION:
+        todo = "upgrade eenn-rl" if version > API_VERSION else "upgrade the plugin"
+        raise BackendError(
+            f"{who}: needs api_version {version}, this eenn-rl serves {OLDEST_API_VERSION} to {API_VERSION}: {todo}"
+        )
+    return cast(HardwareBackend, backend)
+
+
+def _default_accelerator(manager: pluggy.PluginManager, found: _Found) -> AcceleratorSpec:
+    hook = manager.hook.eenn_rl_default_accelerator
+    answer = _call(found, "eenn_rl_default_accelerator failed", hook)
+    if isinstance(answer, AcceleratorSpec):
+        return answer
+    if answer is not None and not isinstance(answer, str):
+        raise BackendError(
+            f"{found.record}: eenn_rl_default_accelerator must return an AcceleratorSpec or the name of a shipped one, "
+            f"found {type(answer).__name__}"
+        )
+    return load_accelerator(answer or DEFAULT_ACCELERATOR)
+
+
+def _make(
+    manager: pluggy.PluginManager, found: _Found, accelerator: AcceleratorSpec, backbone: Backbone
+) -> HardwareBackend:
+    hook = manager.hook.eenn_rl_make_backend
+    backend = _call(found, f"{HOOK} failed", lambda: hook(accelerator=accelerator, backbone=backbone))
+    return check_backend(backend, str(found.record))
+
+
+def _find(name: str) -> _Found:
+    everything = _discover()
+    matches = [found for found in everything if found.record.name == name]
+    if not matches:
+        known = {found.record.name for found in everything if not found.record.problem}
+        raise BackendError(str(unknown_name("backend", name, known)))
+    if len(matches) > 1:
+        raise BackendError(f"{matches[0].record}: {_same_name_problem(matches[0], matches)}")
+    return matches[0]
+
+
+def make_backend(name: str, accelerator: AcceleratorSpec, backbone: Backbone) -> HardwareBackend:
+    """The backend `name` for `accelerator`, ready to cost stages of `backbone`; no other backend is imported.
+
+    Raises:
+        BackendError: no, or more than one, backend has that name, or it cannot be loaded; one line that names the
+            distribution.
+        EennError: whatever the backend's factory says about the accelerator or backbone.
+    """
+    found = _find(name)
+    return _make(_register(found), found, accelerator, backbone)
+
+
+def default_accelerator(name: str) -> AcceleratorSpec:
+    """The accelerator to use with backend `name` when the user names none: the plugin's own, or `quad_edge_tpu`."""
+    found = _find(name)
+    return _default_accelerator(_register(found), found)
+
+
+def backend_record(name: str) -> BackendRecord:
+    """What is installed under `name`, nothing imported: a run notes the distribution and version that costed it."""
+    return _find(name).record
+
+
+def _trial(found: _Found) -> BackendRecord:
+    """The record after making the backend for its default accelerator and a small backbone."""
+    record = found.record
+    try:
+        manager = _register(found)
+        accelerator = _default_accelerator(manager, found)
+        record = replace(record, accelerator=accelerator.name)
+        backend = _make(manager, found, accelerator, make_backbone("resnet8"))
+    except EennError as error:
+        reason = str(error).removeprefix(f"{found.record}: ")
+        # It loads and knows what it cannot cost: with another accelerator it works.
+        declines = isinstance(error, InvalidValueError) and record.accelerator
+        return replace(record, declined=reason) if declines else replace(record, problem=reason)
+    return replace(record, api_version=backend.api_version)
+
+
+def list_backends() -> tuple[BackendRecord, ...]:
+    """Every installed backend, each one tried; those that cannot be used carry the reason."""
+    everything = _discover()
+    records = []
+    for found in everything:
+        problem = found.record.problem or _same_name_problem(found, everything)
+        records.append(replace(found.record, problem=problem) if problem else _trial(found))
+    return tuple(records)
