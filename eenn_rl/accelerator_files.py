@@ -1,0 +1,235 @@
+"""Accelerator files: our own multi-core YAML; ZigZag's and Stream's are read by `eenn_rl.zigzag_files`.
+
+The own format is described in docs/accelerators.md; energies are in pJ there, as data sheets give them.
+"""
+
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from eenn_rl.errors import InputFileError, unknown_name
+from eenn_rl.hardware import (
+    AcceleratorSpec,
+    ArrayDimension,
+    CoreSpec,
+    Dataflow,
+    DramSpec,
+    LinkSpec,
+    MemorySpec,
+    OperatingPoint,
+    Operand,
+    PortSpec,
+    Precision,
+    Traffic,
+    Unrolling,
+)
+from eenn_rl.serialization import from_json
+
+PICO = 1e-12
+
+
+@dataclass(frozen=True)
+class _Memory:
+    name: str
+    size_bits: int
+    read_pj: float
+    write_pj: float
+    operands: tuple[Operand, ...]
+    bandwidth_bits: int
+    granule_bits: int | None = None
+    ports: Literal["separate", "dual", "shared"] = "separate"
+    served: tuple[str, ...] | Literal["all"] = "all"
+    double_buffered: bool = False
+
+
+@dataclass(frozen=True)
+class _Precision:
+    mac_pj: float
+    throughput: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Point:
+    voltage_v: float
+    clock_hz: float
+
+
+@dataclass(frozen=True)
+class _CoreType:
+    array: dict[str, int]
+    precisions: dict[int, _Precision]
+    memories: tuple[_Memory, ...]
+    kind: Literal["compute", "pooling", "simd"] = "compute"
+    dataflow: dict[str, dict[str, tuple[str, int]]] = field(default_factory=dict)
+    partial_sum_bits: int = 16
+    clock_hz: float | None = None
+    operating_points: dict[str, _Point] = field(default_factory=dict)
+    operating_point: str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class _Links:
+    bandwidth_bits: int
+    pairs: tuple[tuple[str, str], ...]
+    pj_per_bit: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Dram:
+    bandwidth_bits: int
+    read_pj: float
+    write_pj: float
+    granule_bits: int = 64
+    size_bits: int = 10_000_000_000
+
+
+@dataclass(frozen=True)
+class _Accelerator:
+    name: str
+    core_types: dict[str, _CoreType]
+    cores: dict[str, str]
+    description: str = ""
+    source: str = ""
+    clock_hz: float = 1e9
+    dram: _Dram | None = None
+    links: _Links | None = None
+    allocations: tuple[tuple[str, ...], ...] = ()
+    keep_activations_on_chip: bool = True
+    resident_weights: bool = False
+    branch_policy: Literal["sequential", "wait", "speculate"] = "sequential"
+
+
+_DATA = resources.files("eenn_rl") / "accelerators"
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the accelerator files that come with the package."""
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in _DATA.iterdir() if entry.name.endswith(".yaml")))
+
+
+def load(name_or_path: str, clock_hz: float | None = None) -> AcceleratorSpec:
+    """The shipped accelerator of that name, or the one described by a YAML file."""
+    if name_or_path in shipped():
+        return read_own(yaml.safe_load((_DATA / f"{name_or_path}.yaml").read_text("utf-8")), name_or_path, clock_hz)
+    path = Path(name_or_path)
+    if not path.is_file():
+        if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+            raise InputFileError(f"{path}: expected an accelerator file, found none: check the path")
+        raise unknown_name("accelerator", name_or_path, shipped())
+    return read_own(read_yaml(path), str(path), clock_hz)
+
+
+def read_yaml(path: Path) -> Any:
+    """The YAML in a user's file."""
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        first = " ".join(str(error).split())
+        raise InputFileError(f"{path}: expected YAML, found something else: {first}") from None
+
+
+def read_own(data: Any, source: str, clock_hz: float | None) -> AcceleratorSpec:
+    """An accelerator from the data of our own format."""
+    spec = from_json(_Accelerator, data, source)
+    clock = clock_hz or spec.clock_hz
+    cores = []
+    for name, kind in spec.cores.items():
+        if kind not in spec.core_types:
+            raise InputFileError(f"{source}: cores.{name}: {unknown_name('core type', kind, spec.core_types)}")
+        cores.append(_core(name, spec.core_types[kind], clock))
+    index = {name: place for place, name in enumerate(spec.cores)}
+    return AcceleratorSpec(
+        name=spec.name,
+        cores=tuple(cores),
+        links=_links(spec.links),
+        dram=_dram(spec.dram),
+        allocations=tuple(tuple(index[name] for name in group) for group in spec.allocations),
+        clock_hz=clock,
+        keep_activations_on_chip=spec.keep_activations_on_chip,
+        resident_weights=spec.resident_weights,
+        branch_policy=spec.branch_policy,
+        description=spec.description,
+        source=spec.source,
+    )
+
+
+def _links(links: _Links | None) -> tuple[LinkSpec, ...]:
+    if links is None:
+        return ()
+    return tuple(LinkSpec(a, b, links.bandwidth_bits, links.pj_per_bit * PICO) for a, b in links.pairs)
+
+
+def _dram(dram: _Dram | None) -> DramSpec | None:
+    if dram is None:
+        return None
+    return DramSpec(
+        dram.bandwidth_bits, dram.granule_bits, dram.read_pj * PICO, dram.write_pj * PICO, dram.size_bits
+    )
+
+
+def _core(name: str, core: _CoreType, clock_hz: float) -> CoreSpec:
+    names = tuple(core.array)
+    points = tuple(OperatingPoint(name, p.voltage_v, p.clock_hz) for name, p in core.operating_points.items())
+    point = [p.name for p in points].index(core.operating_point) if core.operating_point else 0
+    return CoreSpec(
+        name=name,
+        kind=core.kind,
+        array=tuple(ArrayDimension(dimension, size) for dimension, size in core.array.items()),
+        memories=tuple(_memory(memory, names) for memory in core.memories),
+        precisions=tuple(
+            Precision(bits, p.mac_pj * PICO, p.throughput) for bits, p in sorted(core.precisions.items())
+        ),
+        clock_hz=points[point].clock_hz if points else core.clock_hz or clock_hz,
+        dataflows=tuple(_dataflow(kinds, unrolling) for kinds, unrolling in core.dataflow.items()),
+        partial_sum_bits=core.partial_sum_bits,
+        points=points,
+        point=point,
+        source=core.source,
+    )
+
+
+def _dataflow(kinds: str, unrolling: dict[str, tuple[str, int]]) -> Dataflow:
+    return Dataflow(
+        tuple(Unrolling(dimension, loop, size) for dimension, (loop, size) in unrolling.items()),
+        () if kinds == "default" else tuple(kinds.split()),
+    )
+
+
+def _memory(memory: _Memory, names: tuple[str, ...]) -> MemorySpec:
+    return MemorySpec(
+        memory.name,
+        memory.size_bits,
+        memory.read_pj * PICO,
+        memory.write_pj * PICO,
+        memory.operands,
+        _ports(memory),
+        names if memory.served == "all" else memory.served,
+        memory.double_buffered,
+    )
+
+
+_READS = {"weight": ("to_low",), "input": ("to_low",), "output": ("to_low", "to_high")}
+_WRITES = {"weight": ("from_high",), "input": ("from_high",), "output": ("from_high", "from_low")}
+
+
+def _ports(memory: _Memory) -> tuple[PortSpec, ...]:
+    granule = memory.granule_bits or memory.bandwidth_bits
+    width = memory.bandwidth_bits
+    reads = [(operand, d) for operand in memory.operands for d in _READS[operand]]
+    writes = [(operand, d) for operand in memory.operands for d in _WRITES[operand]]
+
+    def port(name: str, kind: Any, carried: list[tuple[Operand, Any]]) -> PortSpec:
+        return PortSpec(name, kind, granule, width, tuple(Traffic(o, d) for o, d in carried))
+
+    if memory.ports == "shared":
+        return (port("rw", "read_write", reads + writes),)
+    if memory.ports == "dual":
+        both = [port(f"r_{o}_{d}", "read", [(o, d)]) for o, d in reads]
+        return (*both, *(port(f"w_{o}_{d}", "write", [(o, d)]) for o, d in writes))
+    return (port("r", "read", reads), port("w", "write", writes))
