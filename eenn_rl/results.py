@@ -1,0 +1,84 @@
+"""What a run found: the static baselines and the verified architectures, as written to ``verification.json``."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from eenn_rl.cost import Violation
+
+
+@dataclass(frozen=True)
+class StaticResult:
+    """A network without exits: energies in J, latencies in s, `elp` in J s; accuracy measured on test."""
+
+    bits: int
+    accuracy: float
+    energy_j: float
+    latency_s: float
+    elp: float
+    validation_accuracy: float
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the search promised, from the estimator (validation data, shared weights) and the backend."""
+
+    accuracy: float
+    exit_rates: tuple[float, ...]
+    energy_j: float
+    latency_s: float
+    elp: float
+    elp_reduction: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the fully trained network did on test: expected energy and latency over the measured exit rates.
+
+    `accuracy_interval` is the 95% interval of the accuracy; `accuracy_difference_interval` that of the difference to
+    the static 8-bit network on the same images (paired bootstrap).
+    """
+
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    accuracy_difference: float
+    accuracy_difference_interval: tuple[float, float]
+    exit_rates: tuple[float, ...]
+    exit_accuracies: tuple[float, ...]
+    energy_j: float
+    latency_s: float
+    elp: float
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One architecture, trained in full; `feasible` and `violations` go by what was measured on test.
+
+    `architecture` is the architecture file's JSON. `thresholds` hold one confidence per exit, the last 0.
+    `validation_*` is what the order of the list rests on.
+    """
+
+    architecture: dict[str, Any]
+    feasible: bool
+    predicted: Predicted
+    measured: Measured
+    elp_reduction: float
+    elp_reduction_best_bits: float
+    violations: tuple[Violation, ...]
+    thresholds: tuple[float, ...]
+    validation_feasible: bool
+    validation_accuracy: float
+    validation_elp: float
+    weights: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """The content of ``verification.json``."""
+
+    static: StaticResult
+    static_best_bits: StaticResult
+    verified: tuple[Verified, ...]
+    objective: dict[str, Any]
+    space_size: int
+    distinct_evaluations: int
+    provenance: dict[str, Any]

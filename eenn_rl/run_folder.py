@@ -1,0 +1,144 @@
+"""The run folder: what lies where, who may write to it, and how far the run has come."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eenn_rl.errors import InputFileError, InvalidValueError
+from eenn_rl.serialization import read_json
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of everything in a run folder."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The whole configuration, as JSON."""
+        return self.path / "config.json"
+
+    @property
+    def tables(self) -> Path:
+        """The estimator's tables; present once that phase is done."""
+        return self.path / "tables.npz"
+
+    @property
+    def trajectories(self) -> Path:
+        """Every episode and verification."""
+        return self.path / "trajectories.h5"
+
+    @property
+    def policy(self) -> Path:
+        """The trained policy."""
+        return self.path / "policy.npz"
+
+    @property
+    def search(self) -> Path:
+        """The best architectures found; present once the search is done."""
+        return self.path / "search.json"
+
+    @property
+    def results(self) -> Path:
+        """What was verified; present once the run is finished."""
+        return self.path / "verification.json"
+
+    @property
+    def weights(self) -> Path:
+        """Folder of trained weights."""
+        return self.path / "weights"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of unfinished work."""
+        return self.path / "checkpoints"
+
+    @property
+    def log(self) -> Path:
+        """What was said while it ran."""
+        return self.path / "run.log"
+
+    @property
+    def phase(self) -> str:
+        """The phase that a resumed run would enter: estimate, search, verify or finished."""
+        if self.results.exists():
+            return "finished"
+        if self.search.exists():
+            return "verify"
+        return "search" if self.tables.exists() else "estimate"
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write `data` so that a reader never sees half a file."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def create_run(path: Path, config: Any) -> RunFolder:
+    """A new run folder holding `config`; one that already holds something is refused."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InvalidValueError(
+            f"run folder {path} exists already: expected a new one; choose another --run, or continue it with --resume"
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValueError(f"run folder {path} cannot be made ({error.strerror}): choose another --run") from None
+    folder = RunFolder(path)
+    folder.weights.mkdir(exist_ok=True)
+    folder.checkpoints.mkdir(exist_ok=True)
+    write_json(folder.config, config)
+    return folder
+
+
+def open_run(path: Path) -> tuple[RunFolder, Any]:
+    """An existing run folder and its stored configuration."""
+    folder = RunFolder(path)
+    if not path.is_dir():
+        raise InputFileError(
+            f"{path}: expected a run folder, found {'a file' if path.exists() else 'nothing'}: see runs/"
+        )
+    if not folder.config.exists():
+        raise InputFileError(
+            f"{path}: expected a run folder, but it holds no config.json: give the folder that train printed"
+        )
+    return folder, read_json(folder.config)
+
+
+def new_run_path(seed: int) -> Path:
+    """``runs/<time>-<seed>``, never one that exists."""
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{seed}"
+    candidates = (RUNS / (stem + suffix) for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
+    return next(path for path in candidates if not path.exists())
+
+
+def newest_run() -> Path | None:
+    """The newest folder under runs/ that holds a run."""
+    found = [path for path in RUNS.glob("*") if (path / "config.json").exists()] if RUNS.is_dir() else []
+    return max(found, key=lambda path: (path / "config.json").stat().st_mtime, default=None)
+
+
+@contextmanager
+def locked(folder: RunFolder) -> Iterator[None]:
+    """Hold the run folder: a second writer is refused while this one lives, whatever happens to it."""
+    handle = os.open(folder.path / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InvalidValueError(
+                f"run folder {folder.path} is in use by another process: wait for it, or choose another --run"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
