@@ -55,7 +55,8 @@ class Display:
         self._log = _LogFile(log)
         self._bars: Bars | None = None
         self._task: TaskID | None = None
-        self._name, self._total = "", None
+        self._name = ""
+        self._total: float | None = None
         self._started = self._spoke = time.monotonic()
         self._facts: dict[str, float | str] = {}
 

@@ -120,7 +120,7 @@ def add_options(parser: argparse.ArgumentParser, kind: type) -> None:
         metavar = setting.metavar or ("A,B,..." if typing.get_origin(setting.kind) is tuple else None)
         if metavar is None:
             choices = typing.get_args(setting.kind) if typing.get_origin(setting.kind) is Literal else ()
-            metavar = "|".join(choices) or {int: "N", float: "X"}.get(setting.kind, "X" if setting.kind != str else "S")
+            metavar = "|".join(choices) or {int: "N", str: "S"}.get(setting.kind, "X")
         parser.add_argument(
             setting.flag,
             dest=setting.dest,
