@@ -16,15 +16,12 @@ import pluggy
 
 from eenn_rl.backbone import Backbone
 from eenn_rl.errors import BackendError, EennError, InvalidValueError, unknown_name
-from eenn_rl.hardware import AcceleratorSpec, load_accelerator
+from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
 from eenn_rl.hookspecs import API_VERSION, PROJECT, HardwareBackend, HookSpecs
 from eenn_rl.zoo import make_backbone
 
 OLDEST_API_VERSION = 1
 """Backends written for an api_version from here to `API_VERSION` are served; see docs/plugins.md for the promise."""
-
-DEFAULT_ACCELERATOR = "quad_edge_tpu"
-"""The accelerator of a backend whose plugin names none."""
 
 HOOK = "eenn_rl_make_backend"
 
@@ -162,7 +159,9 @@ def _default_accelerator(manager: pluggy.PluginManager, found: _Found) -> Accele
             f"{found.record}: eenn_rl_default_accelerator must return an AcceleratorSpec or the name of a shipped one, "
             f"found {type(answer).__name__}"
         )
-    return load_accelerator(answer or DEFAULT_ACCELERATOR)
+    if answer is None:
+        return load_accelerator(DEFAULT_ACCELERATOR)
+    return cast(AcceleratorSpec, _call(found, "its default accelerator", lambda: load_accelerator(answer)))
 
 
 def _make(
