@@ -1,0 +1,69 @@
+"""Options declared once: flags, defaults, what was typed, and the stored configuration."""
+
+import argparse
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+
+from eenn_rl.options import add_options, given, group, merge, option, settings_of
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = option(0.5, "the rate")
+    sizes: tuple[int, ...] = option((1, 2), "the sizes")
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str = option("x", "the name")
+    mode: Literal["fast", "slow"] = option("fast", "the mode", flag="--how")
+    limit: float | None = option(None, "the limit")
+    loud: bool = option(False, "whether to shout")
+    inner: Inner = group(Inner, "inner")
+
+
+def parse(*words: str) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_options(parser, Outer)
+    return given(parser.parse_args(words), Outer)
+
+
+def test_every_field_is_one_flag() -> None:
+    """A field's flag is its name with dashes, behind its group's prefix, unless it names another."""
+    assert [setting.flag for setting in settings_of(Outer)] == [
+        "--name", "--how", "--limit", "--loud", "--inner-rate", "--inner-sizes",
+    ]  # fmt: skip
+
+
+def test_only_what_was_typed_is_given() -> None:
+    """Defaults do not count as typed, so that a stored configuration can hold them."""
+    assert parse() == {}
+    assert parse("--name", "y", "--inner-rate", "0.25") == {"name": "y", "inner": {"rate": 0.25}}
+
+
+def test_values_take_the_type_of_their_field() -> None:
+    """Sequences, optional numbers, choices and switches are read as their annotations say."""
+    typed = parse("--inner-sizes", "4,8", "--limit", "0.1", "--how", "slow", "--loud")
+    assert typed == {"inner": {"sizes": (4, 8)}, "limit": 0.1, "mode": "slow", "loud": True}
+    assert parse("--limit", "none") == {"limit": None}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--how", "slwo"), "unknown --how 'slwo': did you mean slow"),
+        (("--inner-rate", "much"), "expected a number, found 'much'"),
+        (("--inner-sizes", "4,x"), "expected an integer, found 'x'"),
+    ],
+)
+def test_a_bad_value_names_what_was_expected(words: tuple[str, ...], message: str) -> None:
+    """A value of the wrong kind is refused with what was expected and what was found."""
+    with pytest.raises(argparse.ArgumentError, match=message):
+        parse(*words)
+
+
+def test_typed_values_lie_over_stored_ones_group_by_group() -> None:
+    """What the user types wins; the rest of the group stays as stored."""
+    assert merge({"a": 1, "g": {"x": 1, "y": 2}}, {"g": {"y": 3}}) == {"a": 1, "g": {"x": 1, "y": 3}}

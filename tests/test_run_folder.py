@@ -1,0 +1,53 @@
+"""The run folder: nothing of the user's is overwritten, and two writers never meet."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eenn_rl.errors import EennError
+from eenn_rl.run_folder import create_run, locked, open_run
+
+
+def test_a_new_run_folder_holds_its_configuration(tmp_path: Path) -> None:
+    """What was stored is what is read back."""
+    create_run(tmp_path / "a", {"seed": 3})
+    folder, config = open_run(tmp_path / "a")
+    assert config == {"seed": 3}
+    assert folder.phase == "estimate"
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
+    """A run never writes into a folder with files in it, nor over a file."""
+    (tmp_path / "notes.txt").write_text("mine")
+    for path in (tmp_path, tmp_path / "notes.txt"):
+        with pytest.raises(EennError, match="exists already"):
+            create_run(path, {})
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("what", ["nothing", "file", "empty"])
+def test_what_is_no_run_folder_is_told(tmp_path: Path, what: str) -> None:
+    """A missing folder, a file and an empty folder each give one line that names the path."""
+    path = tmp_path / "x"
+    if what == "file":
+        path.write_text("")
+    elif what == "empty":
+        path.mkdir()
+    with pytest.raises(EennError, match=r"x: expected a run folder"):
+        open_run(path)
+
+
+def test_a_second_writer_is_refused_while_the_first_lives(tmp_path: Path) -> None:
+    """Another process cannot lock the folder; after the first lets go it can."""
+    folder = create_run(tmp_path / "a", {})
+    code = (
+        "import sys; from pathlib import Path; from eenn_rl.run_folder import RunFolder, locked\n"
+        "with locked(RunFolder(Path(sys.argv[1]))): pass"
+    )
+    command = [sys.executable, "-c", code, str(folder.path)]
+    with locked(folder):
+        refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "in use by another process" in refused.stderr
+    subprocess.run(command, check=True)
