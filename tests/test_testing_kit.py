@@ -1,0 +1,223 @@
+"""The conformance kit: a good backend passes, and each broken promise is found and named."""
+
+import os
+import random
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from plugin_site import good_plugin, install
+
+from eenn_rl.backbone import Backbone
+from eenn_rl.cost import CostReport, ExitCost, Violation
+from eenn_rl.errors import BackendError
+from eenn_rl.hardware import AcceleratorSpec, load_accelerator
+from eenn_rl.hookspecs import HardwareBackend
+from eenn_rl.testing import (
+    PROMISES,
+    BackendConformance,
+    BrokenPromise,
+    Subject,
+    check_all,
+    measure_speed,
+    oversized_workload,
+    sample_workloads,
+    subject_for,
+)
+from eenn_rl.workload import Stage, Workload
+from eenn_rl.zoo import make_backbone
+
+Index = npt.NDArray[np.int32]
+Answer = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]
+ACCELERATOR = load_accelerator("quad_edge_tpu")
+BACKBONE = make_backbone("resnet8", (1, 16, 16))
+WORKLOADS = sample_workloads(ACCELERATOR, BACKBONE, count=6)
+
+
+class Sound:
+    """A picojoule and a nanosecond per MAC, one more for each layer; batch and single by the same sums."""
+
+    api_version = 1
+
+    def evaluate(self, workload: Workload) -> CostReport:
+        work, exits = 0, []
+        for stage in workload.stages:
+            work += sum(layer.macs + 1 for layer in stage.layers + stage.branch_layers)
+            exits.append(ExitCost(work * 1e-12, work * 1e-9))
+        bytes_ = max(layer.output_elements for stage in workload.stages for layer in stage.layers)
+        small = bytes_ < 2**30
+        return CostReport(tuple(exits), () if small else (Violation("dram", bytes_, 2**30, "bytes"),))
+
+    def evaluate_batch(self, stages: Sequence[Stage], index: Index) -> Answer:
+        energy, latency = np.zeros(index.shape), np.zeros(index.shape)
+        fits = np.ones(len(index), np.bool_)
+        for i, row in enumerate(index):
+            report = Sound.evaluate(self, Workload(tuple(stages[j] for j in row if j >= 0)))
+            fits[i] = not report.violations
+            for k, cost in enumerate(report.exits):
+                energy[i, k], latency[i, k] = cost.energy_j, cost.latency_s
+        return energy, latency, fits
+
+
+class TestSound(BackendConformance):
+    """The three lines that an author writes, for a backend that is not installed."""
+
+    def make_backend(self, accelerator: AcceleratorSpec, backbone: Backbone) -> HardwareBackend:  # noqa: ARG002
+        return Sound()
+
+
+def subject(make: Callable[[], object]) -> Subject:
+    return Subject(make, ACCELERATOR, BACKBONE, WORKLOADS)
+
+
+def variant(change: Callable[[CostReport], object], *, batch: bool = False) -> Callable[[], object]:
+    """A `Sound` whose `evaluate` answer (or that of its batch too) passes through `change`."""
+
+    class Variant(Sound if batch else SimpleNamespace):  # type: ignore[misc]
+        api_version = 1
+
+        def evaluate(self, workload: Workload) -> object:
+            return change(Sound().evaluate(workload))
+
+    return Variant
+
+
+def scaled(energy: float = 1, latency: float = 1) -> Callable[[CostReport], CostReport]:
+    return lambda report: replace(
+        report, exits=tuple(ExitCost(c.energy_j * energy, c.latency_s * latency) for c in report.exits)
+    )
+
+
+def drifting() -> Callable[[CostReport], CostReport]:
+    calls = iter(range(10**6))
+
+    def drift(report: CostReport) -> CostReport:
+        return scaled(1 + 1e-15 * next(calls))(report)
+
+    return drift
+
+
+def raising(_report: CostReport) -> object:
+    raise MemoryError("too big")
+
+
+def with_effect(effect: Callable[[], object]) -> Callable[[CostReport], CostReport]:
+    return lambda report: (effect(), report)[1]
+
+
+def big_raises(report: CostReport) -> CostReport:
+    if report.violations:
+        raise ValueError("does not fit")
+    return report
+
+
+BROKEN = {
+    "no api_version": (lambda: SimpleNamespace(evaluate=Sound().evaluate), "integer api_version"),
+    "drifts by one bit": (variant(drifting()), "deterministic on .* evaluated twice: exit"),
+    "raises": (variant(raising), "side effects on .* evaluate raised MemoryError: too big"),
+    "returns a number": (variant(lambda report: report.exits[0].energy_j), "returned float, expected CostReport"),
+    "prints": (variant(with_effect(lambda: sys.stdout.write("hello"))), r"printed 'hello' on stdout"),
+    "draws from the global generator": (variant(with_effect(random.random)), "changed random's state"),
+    "draws from numpy's global generator": (variant(with_effect(np.random.random)), "changed numpy.random's state"),
+    "sets an environment variable": (
+        variant(with_effect(lambda: os.environ.update(EENN_TEST=str(random.random())))),  # noqa: S311
+        "changed .*environment variables",
+    ),
+    "writes a file": (variant(with_effect(lambda: Path("left.txt").write_text("x"))), "changed files in the working"),
+    "is in picojoules": (variant(scaled(energy=1e12)), "is energy_j in joules"),
+    "is in cycles": (variant(scaled(latency=1e9)), "is latency_s in seconds, not cycles"),
+    "is negative": (variant(scaled(energy=-1)), "energy_j must be finite and positive, found -"),
+    "is not a number": (variant(scaled(latency=float("nan"))), "latency_s must be finite and positive, found nan"),
+    "is infinite": (variant(scaled(energy=float("inf"))), "energy_j must be finite and positive, found inf"),
+    "forgets an exit": (
+        variant(lambda report: replace(report, exits=report.exits[:1])),
+        "1 exits for [2-4] stages",
+    ),
+    "gets cheaper": (
+        variant(lambda report: replace(report, exits=tuple(reversed(report.exits)))),
+        "exit 0 costs .*, exit 1 only",
+    ),
+    "raises where it does not fit": (variant(big_raises), "violations instead of exceptions .* ValueError: does not"),
+    "claims a violation within its bound": (
+        variant(lambda report: replace(report, violations=(Violation("sram", 1, 2, "bytes"),))),
+        "whose demand exceeds its bound",
+    ),
+    "has a batch that differs in the last bit": (
+        variant(scaled(1 + 2**-52), batch=True),
+        "batch equals single on .* bat",
+    ),
+    "cannot be pickled": (variant(lambda report: report), "pickles to worker processes: cannot be pickled"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_each_broken_promise_is_found_and_named(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bad backend per promise; the message says which promise, where and how."""
+    monkeypatch.chdir(tmp_path)
+    make, message = BROKEN[how]
+    with pytest.raises((BrokenPromise, BackendError), match=message):
+        check_all(subject(make))
+
+
+class _BatchOf(Sound):
+    def __init__(self, change: Callable[..., Answer]) -> None:
+        self.change = change
+
+    def evaluate_batch(self, stages: Sequence[Stage], index: Index) -> Answer:
+        return self.change(*super().evaluate_batch(stages, index))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda e, t, f: (e.astype(np.float32), t, f), "must be .*float64.* found .*float32"),
+        (lambda e, t, f: (e[:, :1], t, f), "must be"),
+        (lambda e, t, f: (e, t, ~f), "fits False, violations"),
+        (lambda e, t, f: (np.where(e == 0, 1.0, e), t, f), "padding must hold 0"),
+        (lambda e, t, f: (e, t * (1 + 2**-52), f), "batch .* single"),
+    ],
+)
+def test_a_batch_that_breaks_its_form_is_found(change: Callable[..., object], message: str) -> None:
+    """Shapes, types, padding, fits and the last bit of every number."""
+    with pytest.raises(BrokenPromise, match=message):
+        check_all(subject(lambda: _BatchOf(change)))
+
+
+def test_the_kit_runs_in_three_lines_on_an_installed_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name alone: default accelerator, a shipped backbone, every promise."""
+    site = install(tmp_path / "site", "good-chip", {"kitchip": "kit_chip"}, {"kit_chip": good_plugin()})
+    monkeypatch.syspath_prepend(site)
+    check_all(subject_for("kitchip"))
+    tests = {name for name in vars(BackendConformance) if name.startswith("test_")}
+    assert {f"test_{check.__name__.removeprefix('check_')}" for check in PROMISES} <= tests
+
+
+def test_workloads_cover_every_bit_width_and_several_exits() -> None:
+    """The kit tries what a search would: all supported bits, one to four exits, legal bits for each allocation."""
+    stages = [stage for workload in WORKLOADS for stage in workload.stages]
+    supported = {bits for core in ACCELERATOR.cores for bits in core.supported_bits}
+    assert {stage.bits for stage in stages} == supported
+    assert len({len(workload.stages) for workload in WORKLOADS}) >= 3
+    for stage in stages:
+        assert stage.bits in ACCELERATOR.allocation_bits(stage.core)
+        assert stage.bits in ACCELERATOR.allocation_bits(stage.branch_core)
+
+
+def test_the_oversized_workload_exceeds_any_edge_memory() -> None:
+    """64 GB of feature map at 8 bits."""
+    (stage,) = oversized_workload(ACCELERATOR).stages
+    assert stage.layers[0].output_elements > 64e9
+
+
+def test_speed_is_measured_on_both_paths() -> None:
+    """Evaluations and batches are timed; a backend without a batch path says so."""
+    report = measure_speed(Sound, WORKLOADS)
+    assert report.batch_s is not None
+    assert 0 < report.evaluate_s < 1
+    assert "/s)" in str(report)
+    assert "no evaluate_batch" in str(measure_speed(variant(lambda r: r), WORKLOADS))
