@@ -56,9 +56,16 @@ class Recorder(Protocol):
         """Keep `batch`."""
         ...
 
+    def rewind(self, episodes: int) -> None:
+        """Forget all but the first `episodes`: a search that continues from its checkpoint repeats the rest."""
+        ...
+
 
 class NullRecorder:
     """Keeps nothing."""
 
     def add_episodes(self, batch: EpisodeBatch) -> None:
+        """Ignore."""
+
+    def rewind(self, episodes: int) -> None:
         """Ignore."""

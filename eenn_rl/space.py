@@ -68,9 +68,7 @@ class SearchSpace:
     @cached_property
     def allocation_bits(self) -> tuple[tuple[int, ...], ...]:
         """For each allocation the bit-widths, of any size, that all of its cores support."""
-        spec = self.accelerator
-        groups = [[set(spec.cores[core].supported_bits) for core in group] for group in spec.allocations]
-        return tuple(tuple(sorted(set.intersection(*group))) for group in groups)
+        return tuple(self.accelerator.allocation_bits(i) for i in range(len(self.accelerator.allocations)))
 
     @cached_property
     def legal_pairs(self) -> npt.NDArray[np.bool_]:

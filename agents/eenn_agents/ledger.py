@@ -1,0 +1,119 @@
+"""Ledger: what a search has evaluated, in order; counts the budget and writes the episodes."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eenn_agents.episodes import play
+from eenn_envs.core import Problem
+from eenn_rl.search import History
+from eenn_rl.space import Genomes
+
+if TYPE_CHECKING:
+    from eenn_rl.evaluator import Evaluator
+
+    from eenn_rl.episodes import Recorder
+
+BLOCK = 256
+"""Episodes per write: the trajectory file is appended in blocks of this size."""
+
+
+class Ledger:
+    """Evaluates each architecture once, up to `budget` of them, and remembers.
+
+    Every distinct evaluation is an episode of the environment: its proposal is turned into actions and played, so that
+    what any agent found can be replayed.
+    """
+
+    def __init__(self, problem: Problem, budget: int, recorder: "Recorder", seed: int) -> None:
+        self.problem, self.budget, self.seed = problem, budget, seed
+        self._recorder = recorder
+        shape = (0, problem.layout.exits, 5)
+        self._genomes: list[Genomes] = []
+        self._numbers: dict[bytes, int] = {}
+        self._columns: dict[str, list[float]] = {name: [] for name in ("reward", "feasible", "accuracy", "elp")}
+        self._pending: Genomes = np.zeros(shape, np.int16)
+        self.recorded = 0
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @property
+    def evaluator(self) -> "Evaluator":
+        """Who knows what an architecture is worth."""
+        return self.problem.evaluator
+
+    @property
+    def left(self) -> int:
+        """Evaluations that the budget still holds."""
+        return self.budget - len(self)
+
+    def known(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
+        """Which of `genomes` have been evaluated, bool [n]."""
+        return np.array([genome.tobytes() in self._numbers for genome in genomes], np.bool_)
+
+    def rewards(self, genomes: Genomes) -> npt.NDArray[np.float64]:
+        """The rewards of architectures that have been evaluated."""
+        reward = self._columns["reward"]
+        return np.array([reward[self._numbers[genome.tobytes()]] for genome in genomes])
+
+    def evaluate(self, genomes: Genomes) -> npt.NDArray[np.float64]:
+        """The rewards of `genomes` in order, float64 [m]; m < n where the budget ended before the last new one."""
+        fresh: list[Genomes] = []
+        affordable = len(genomes)
+        for index, genome in enumerate(genomes):
+            key = genome.tobytes()
+            if key not in self._numbers:
+                if self.left == 0:
+                    affordable = index
+                    break
+                self._numbers[key] = len(self._numbers)
+                fresh.append(genome)
+        if fresh:
+            self._add(np.stack(fresh))
+        return self.rewards(genomes[:affordable])
+
+    def _add(self, genomes: Genomes) -> None:
+        batch = self.evaluator.evaluate_batch(genomes)
+        self._genomes.append(genomes)
+        for name, column in self._columns.items():
+            column.extend(getattr(batch, name).tolist())
+        self._pending = np.concatenate([self._pending, genomes])
+        while len(self._pending) >= BLOCK:
+            self._write(BLOCK)
+
+    def _write(self, count: int) -> None:
+        genomes, self._pending = self._pending[:count], self._pending[count:]
+        seeds = self.seed + self.recorded + np.arange(len(genomes), dtype=np.int64)
+        self._recorder.add_episodes(play(self.problem, genomes, seeds))
+        self.recorded += len(genomes)
+
+    def flush(self) -> None:
+        """Write what has not been written yet."""
+        if len(self._pending):
+            self._write(len(self._pending))
+
+    def history(self) -> History:
+        """Every distinct evaluation so far."""
+        shape = (0, self.problem.layout.exits, 5)
+        genomes = np.concatenate([np.zeros(shape, np.int16), *self._genomes])
+        columns = {name: np.array(column) for name, column in self._columns.items()}
+        return History(
+            genomes, columns["reward"], columns["feasible"].astype(np.bool_), columns["accuracy"], columns["elp"]
+        )
+
+    def state(self) -> dict[str, Any]:
+        """All of it, for a checkpoint."""
+        history = self.history()
+        columns = {name: np.asarray(getattr(history, name)) for name in self._columns}
+        return {"genomes": history.genomes, "recorded": self.recorded, **columns}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state`: the recorder goes back to what the checkpoint had written."""
+        self._genomes = [state["genomes"]]
+        self._numbers = {genome.tobytes(): number for number, genome in enumerate(state["genomes"])}
+        self._columns = {name: state[name].tolist() for name in self._columns}
+        self.recorded = int(state["recorded"])
+        self._pending = state["genomes"][self.recorded :]
+        self._recorder.rewind(self.recorded)

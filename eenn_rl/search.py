@@ -1,0 +1,92 @@
+"""AgentSettings and SearchResult: what a search is asked for and what it answers, whatever agent does it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from eenn_rl.errors import check
+from eenn_rl.options import option
+from eenn_rl.space import Genomes
+
+if TYPE_CHECKING:
+    from eenn_rl.evaluator import Evaluation
+
+AGENTS = ("ppo", "random", "local", "evolution", "nsga2", "exhaustive")
+"""The agents that come with the package; others register in entry-point group `eenn_rl.agents`."""
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """How to search. The budget counts distinct architectures evaluated, never seconds."""
+
+    agent: str = option("ppo", f"who searches: {', '.join(AGENTS)}, or an installed one")
+    budget: int = option(3000, "distinct architectures to evaluate")
+    policy: str | None = option(
+        None, "policy to start from: a file, `shipped`, or `untrained` (default: the shipped one, where it fits)"
+    )
+    policy_share: float = option(
+        0.25, "share of the budget for the policy; local search refines its best with the rest"
+    )
+    episodes_per_update: int = option(32, "new architectures the policy proposes between two updates")
+    learning_rate: float = option(1e-3, "the policy's learning rate, falling to a tenth")
+    entropy: float = option(0.02, "weight of the policy's entropy, falling to a fifth")
+    clip: float = option(0.2, "PPO's clip range")
+    epochs: int = option(2, "passes over the episodes of each update")
+    imitation: float = option(0.3, "weight of imitating the policy's own 32 best episodes")
+    tensorboard: str | None = option(None, "folder for TensorBoard scalars")
+
+    def __post_init__(self) -> None:
+        check(self.budget >= 1, "budget", self.budget, "at least 1")
+        check(0 <= self.policy_share <= 1, "policy share", self.policy_share, "between 0 and 1")
+        for name in ("episodes_per_update", "epochs"):
+            check(getattr(self, name) >= 1, name.replace("_", " "), getattr(self, name), "at least 1")
+        for name in ("learning_rate", "clip"):
+            check(getattr(self, name) > 0, name.replace("_", " "), getattr(self, name), "more than 0")
+        for name in ("entropy", "imitation"):
+            check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+
+
+@dataclass(frozen=True)
+class History:
+    """Every distinct evaluation of a search in order, one row each."""
+
+    genomes: Genomes
+    """[n, max_exits, 5]"""
+    reward: npt.NDArray[np.float64]
+    feasible: npt.NDArray[np.bool_]
+    accuracy: npt.NDArray[np.float64]
+    elp: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+    def curve(self) -> npt.NDArray[np.float64]:
+        """Best feasible reward after each evaluation, float64 [n]; -inf before the first feasible one."""
+        return np.maximum.accumulate(np.where(self.feasible, self.reward, -np.inf)) if len(self) else np.zeros(0)
+
+    def ranked(self) -> npt.NDArray[np.intp]:
+        """Rows of the feasible architectures, best reward first; equals in the order they were found."""
+        rows = np.flatnonzero(self.feasible)
+        return rows[np.argsort(-self.reward[rows], kind="stable")]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found: the best feasible distinct architectures first."""
+
+    best: "tuple[Evaluation, ...]"
+    history: History
+    stopped: Literal["budget", "exhausted"] = "budget"
+    """Whether the budget was spent, or the agent had nothing more to propose."""
+
+    @property
+    def distinct(self) -> int:
+        """Distinct evaluations done."""
+        return len(self.history)
+
+    @property
+    def curve(self) -> npt.NDArray[np.float64]:
+        """Best feasible reward after each distinct evaluation."""
+        return self.history.curve()

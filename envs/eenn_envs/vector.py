@@ -1,0 +1,106 @@
+"""EENNVectorEnv: many episodes side by side, natively; Gymnasium's vector interface."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from eenn_envs.core import EpisodeCore, Indices, Problem
+from eenn_envs.layout import Layout, layout_for
+from eenn_envs.outcome import evaluation_info
+
+if TYPE_CHECKING:
+    from eenn_rl.evaluator import Evaluator
+
+AutoresetMode = gymnasium.vector.AutoresetMode
+
+
+class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64], Any]):
+    """`num_envs` times `EENNEnv`, step for step the same; episodes that end begin anew within the step.
+
+    `evaluators` may be several problems of one layout and backbone: environment i works on number i modulo their
+    count. As in Gymnasium's same-step autoreset, ``final_obs`` and ``final_info`` hold the ends.
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012  (Gymnasium's own)
+
+    def __init__(
+        self,
+        evaluators: "Evaluator | Sequence[Evaluator] | None" = None,
+        num_envs: int = 64,
+        layout: Layout | None = None,
+    ) -> None:
+        if evaluators is None:
+            from eenn_envs.default import default_evaluator
+
+            evaluators = default_evaluator()
+        self.evaluators = tuple(evaluators) if isinstance(evaluators, Sequence) else (evaluators,)
+        self.num_envs = num_envs
+        self.layout = layout or layout_for(self.evaluators[0].space)
+        low, high = self.layout.bounds()
+        self.single_action_space = gymnasium.spaces.Discrete(self.layout.actions)
+        self.single_observation_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
+        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
+        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, num_envs)
+        problems = [Problem(evaluator, self.layout) for evaluator in self.evaluators]
+        self._core = EpisodeCore(problems, np.arange(num_envs) % len(problems))
+        self._all: Indices = np.arange(num_envs)
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+        """Begin every episode anew; nothing here is random, and no options are taken."""
+        super().reset(seed=seed if isinstance(seed, int) else None, options=options)
+        self._core.reset(self._all)
+        return self._core.observations.copy(), {}
+
+    def step(
+        self, actions: npt.NDArray[np.int64]
+    ) -> tuple[
+        npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]
+    ]:
+        """One decision in every episode; see `EENNEnv.step`."""
+        completed, invalid = self._core.step(self._all, np.asarray(actions))
+        rewards, ends = self.conclude(completed, invalid)
+        over = np.zeros(self.num_envs, np.bool_)
+        infos: dict[str, Any] = {}
+        if ends:
+            finished = np.array(sorted(ends))
+            over[finished] = True
+            infos = self._final_infos(over, ends)
+            self._core.reset(finished)
+        return self._core.observations.copy(), rewards, over, np.zeros(self.num_envs, np.bool_), infos
+
+    def conclude(
+        self, completed: Indices, invalid: Indices
+    ) -> tuple[npt.NDArray[np.float64], dict[int, dict[str, Any]]]:
+        """Rewards of this step, and the info of each episode that it ended."""
+        rewards = np.zeros(self.num_envs)
+        ends: dict[int, dict[str, Any]] = {}
+        for number, evaluator in enumerate(self.evaluators):
+            refused = invalid[self._core.problem_of[invalid] == number]
+            rewards[refused] = evaluator.lowest_reward
+            ends.update({int(index): {"invalid_action": True} for index in refused})
+            built = completed[self._core.problem_of[completed] == number]
+            if not len(built):
+                continue
+            genomes = self._core.genomes[built]
+            batch = evaluator.evaluate_batch(genomes)
+            rewards[built] = batch.reward
+            for row, index in enumerate(built):
+                ends[int(index)] = {**evaluation_info(batch, row), "genome": genomes[row]}
+        return rewards, ends
+
+    def _final_infos(self, over: npt.NDArray[np.bool_], ends: dict[int, dict[str, Any]]) -> dict[str, Any]:
+        final_obs = np.full(self.num_envs, None, object)
+        final_info: dict[str, Any] = {}
+        for index, info in ends.items():
+            final_obs[index] = self._core.observations[index].copy()
+            final_info = self._add_info(final_info, info, index)
+        return {"final_obs": final_obs, "_final_obs": over.copy(), "final_info": final_info, "_final_info": over.copy()}
+
+    def action_masks(self) -> npt.NDArray[np.bool_]:
+        """The legal actions of every episode, bool [num_envs, actions]."""
+        return self._core.masks.copy()
