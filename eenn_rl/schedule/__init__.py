@@ -1,0 +1,9 @@
+"""Stages on cores in time, given the cost of a layer on a core.
+
+A hardware backend that models single layers brings a `LayerModel` and gets a whole network's costs from `Scheduler`.
+"""
+
+from eenn_rl.schedule.layer_model import CoreLayerCost, LayerModel
+from eenn_rl.schedule.scheduler import Scheduler
+
+__all__ = ["CoreLayerCost", "LayerModel", "Scheduler"]

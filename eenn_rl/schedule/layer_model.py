@@ -1,0 +1,38 @@
+"""What the scheduler asks of a layer model: the cost of one layer on one core."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from eenn_rl.backbone import Layer
+from eenn_rl.hardware import CoreSpec, Operand
+
+
+@dataclass(frozen=True)
+class CoreLayerCost:
+    """One layer alone on one core.
+
+    `cycles` are the core's own, from the first operand's arrival to the last result's departure. `energy_j_by_memory`
+    has an entry per memory of the core, one for ``mac``, and one for ``dram`` where operands stream from there.
+    """
+
+    cycles: float
+    energy_j_by_memory: Mapping[str, float]
+    dram_bits: float = 0.0
+    """Bits that passed the DRAM port."""
+
+    @property
+    def energy_j(self) -> float:
+        """Sum of the breakdown."""
+        return sum(self.energy_j_by_memory.values())
+
+
+class LayerModel(Protocol):
+    """Costs one layer on one core. Deterministic, free of side effects."""
+
+    def cost(self, layer: Layer, core: CoreSpec, bits: int, off_chip: frozenset[Operand]) -> CoreLayerCost:
+        """Cost `layer` at `bits` on `core`.
+
+        Operands in `off_chip` stream from and to DRAM, the others lie in the core's outermost memory.
+        """
+        ...

@@ -1,0 +1,160 @@
+"""Numbers of segments and of the movements between them, by small integer ids: what the batch path gathers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eenn_rl.backbone import Layer
+from eenn_rl.hardware import AcceleratorSpec
+from eenn_rl.schedule.segment import Cost, Need, Segment, Tensor, Walker
+from eenn_rl.schedule.topology import DRAM
+from eenn_rl.workload import Stage
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+class Column:
+    """A growing array."""
+
+    def __init__(self, dtype: Any, width: tuple[int, ...] = ()) -> None:
+        self._data = np.zeros((16, *width), dtype)
+        self.size = 0
+
+    def append(self, value: Any) -> None:
+        """Add one row."""
+        if self.size == len(self._data):
+            self._data = np.concatenate([self._data, np.zeros_like(self._data)])
+        self._data[self.size] = value
+        self.size += 1
+
+    @property
+    def values(self) -> npt.NDArray[Any]:
+        """All rows so far."""
+        return self._data[: self.size]
+
+
+class SegmentTable:
+    """Segments by id; row 2i are the costs with streamed weights, 2i+1 with resident ones."""
+
+    def __init__(self, accelerator: AcceleratorSpec, walker: Walker) -> None:
+        self.walker = walker
+        self._ids: dict[tuple[tuple[Layer, ...], int, int], int] = {}
+        self.segments: list[tuple[Segment, Segment]] = []
+        self.energy_j, self.latency_s, self.dram_s = (Column(np.float64, (2,)) for _ in range(3))
+        self.need, self.exit = Column(np.int64), Column(np.int64)
+        self.weights, self.mask = Column(np.float64, (len(accelerator.cores),)), Column(np.int64)
+        self.entries: list[Tensor | None] = [None]
+        self.needs: list[tuple[Need, ...]] = []
+        self._entry_ids: dict[Tensor | None, int] = {None: 0}
+        self._need_ids: dict[tuple[Need, ...], int] = {}
+
+    def id_of(self, layers: tuple[Layer, ...], bits: int, allocation: int) -> int:
+        """The id of a segment, walked when first met."""
+        key = (layers, bits, allocation)
+        if key not in self._ids:
+            self._ids[key] = len(self.segments)
+            self._append(
+                self.walker.walk(layers, bits, allocation), self.walker.walk(layers, bits, allocation, resident=True)
+            )
+        return self._ids[key]
+
+    def _append(self, streamed: Segment, resident: Segment) -> None:
+        self.segments.append((streamed, resident))
+        self.energy_j.append((streamed.energy_j, resident.energy_j))
+        self.latency_s.append((streamed.latency_s, resident.latency_s))
+        self.dram_s.append((streamed.dram_s, resident.dram_s))
+        weights = np.zeros(self.weights.values.shape[1])
+        for core, bits in streamed.weight_bits:
+            weights[core] = bits
+        self.weights.append(weights)
+        self.mask.append(sum(1 << core for core in streamed.cores))
+        if streamed.exit not in self._entry_ids:
+            self._entry_ids[streamed.exit] = len(self.entries)
+            self.entries.append(streamed.exit)
+        self.exit.append(self._entry_ids[streamed.exit])
+        if streamed.needs not in self._need_ids:
+            self._need_ids[streamed.needs] = len(self.needs)
+            self.needs.append(streamed.needs)
+        self.need.append(self._need_ids[streamed.needs])
+
+
+class MovementTable:
+    """Costs of bringing entry tensors to the cores that need them: [need, entry], filled when first met."""
+
+    def __init__(self, segments: SegmentTable, walker: Walker) -> None:
+        self.segments, self.walker = segments, walker
+        self._shape = (0, 0)
+        self.energy_j = self.latency_s = self.dram_s = np.zeros((0, 0))
+        self._known = np.zeros((0, 0), bool)
+
+    def fill(self, need: Ints, entry: Ints) -> None:
+        """Make sure that every pair of `need` and `entry` is in the table."""
+        self._grow(len(self.segments.needs), len(self.segments.entries))
+        missing = ~self._known[need, entry]
+        if missing.any():
+            for pair in set(zip(need[missing].tolist(), entry[missing].tolist(), strict=True)):
+                cost = self.cost(*pair)
+                self.energy_j[pair] = sum(cost.energy.values())
+                self.latency_s[pair], self.dram_s[pair], self._known[pair] = cost.latency_s, cost.dram_s, True
+
+    def cost(self, need: int, entry: int) -> Cost:
+        """One pair's movement, broken down."""
+        total = Cost()
+        tensor = self.segments.entries[entry]
+        for one in self.segments.needs[need]:
+            if tensor is not None:
+                total.move(self.walker.mover.move(tensor.bits, tensor.location, one.cores, whole=one.whole))
+        return total
+
+    def _grow(self, rows: int, columns: int) -> None:
+        have = self._known.shape
+        if rows <= have[0] and columns <= have[1]:
+            return
+        shape = (max(2 * have[0], rows), max(2 * have[1], columns))
+
+        def larger(old: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            new = np.zeros(shape, old.dtype)
+            new[: have[0], : have[1]] = old
+            return new
+
+        self.energy_j, self.latency_s, self.dram_s = map(larger, (self.energy_j, self.latency_s, self.dram_s))
+        self._known = larger(self._known)
+
+
+class StageTable:
+    """Stages by id: their body's and branch's segments."""
+
+    def __init__(self, segments: SegmentTable) -> None:
+        self.segments = segments
+        self._ids: dict[Stage, int] = {}
+        self._known: dict[int, tuple[Stage, int]] = {}
+        self.stages: list[Stage] = []
+        self.body, self.branch, self.entry = Column(np.int64), Column(np.int64), Column(np.int64)
+
+    def ids_of(self, stages: Sequence[Stage]) -> Ints:
+        """The ids of `stages`, looked up by identity first: hashing a stage's layers is slow."""
+        known = self._known
+        result = np.empty(len(stages), np.int64)
+        for place, stage in enumerate(stages):
+            entry = known.get(id(stage))
+            if entry is None:
+                entry = (stage, self._id_of(stage))
+                known[id(stage)] = entry
+            result[place] = entry[1]
+        return result
+
+    def _id_of(self, stage: Stage) -> int:
+        if stage not in self._ids:
+            self._ids[stage] = len(self.stages)
+            self.stages.append(stage)
+            self.body.append(self.segments.id_of(stage.layers, stage.bits, stage.core))
+            self.branch.append(self.segments.id_of(stage.branch_layers, stage.bits, stage.branch_core))
+            entry = Tensor(DRAM, float(stage.layers[0].input_elements * stage.bits))
+            if entry not in self.segments._entry_ids:  # noqa: SLF001
+                self.segments._entry_ids[entry] = len(self.segments.entries)  # noqa: SLF001
+                self.segments.entries.append(entry)
+            self.entry.append(self.segments._entry_ids[entry])  # noqa: SLF001
+        return self._ids[stage]
