@@ -1,0 +1,96 @@
+"""Evaluation, EvaluationBatch: what an evaluator says of one architecture, and of many."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from eenn_rl.architecture import Architecture
+from eenn_rl.cost import CostReport, Violation
+from eenn_rl.errors import check
+from eenn_rl.estimator import AccuracyEstimate
+from eenn_rl.objective import VIOLATIONS
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One architecture, evaluated. `energy_j`, `latency_s` and `elp` (J s) are expected over the exit rates.
+
+    `elp_reduction` is ``1 - elp / elp of the static baseline``. `violations` are the constraints that do not hold, in
+    their own units; `terms` every part of the reward by name. `cost` is None where the backend failed; `failure` says
+    why.
+    """
+
+    architecture: Architecture
+    reward: float
+    feasible: bool
+    estimate: AccuracyEstimate
+    cost: CostReport | None
+    energy_j: float
+    latency_s: float
+    elp: float
+    elp_reduction: float
+    violations: tuple[Violation, ...]
+    terms: dict[str, float]
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationBatch:
+    """`n` evaluated architectures, one row each; expected costs as in `Evaluation`; padding of exits holds 0.
+
+    `violations` are normalised, in the order of `VIOLATIONS`, 0 where a constraint holds. `failures` holds the reason
+    for each architecture that the backend failed on (None elsewhere), or is None where there was none.
+    """
+
+    reward: Floats
+    """[n]"""
+    feasible: Bools
+    """[n]"""
+    accuracy: Floats
+    """[n]"""
+    energy_j: Floats
+    """[n]"""
+    latency_s: Floats
+    """[n]"""
+    elp: Floats
+    """[n]"""
+    elp_reduction: Floats
+    """[n]"""
+    exit_rates: Floats
+    """[n, max_exits]"""
+    exit_accuracies: Floats
+    """[n, max_exits]"""
+    thresholds: Floats
+    """[n, max_exits]"""
+    violations: Floats
+    """[n, len(VIOLATIONS)]"""
+    failures: list[str | None] | None = None
+
+    def __post_init__(self) -> None:
+        n, exits = self.exit_rates.shape
+        for name in ("reward", "feasible", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction"):
+            found = getattr(self, name).shape
+            check(found == (n,), f"evaluation batch {name}", found, f"of shape {(n,)}")
+        for name, columns in (("exit_accuracies", exits), ("thresholds", exits), ("violations", len(VIOLATIONS))):
+            found = getattr(self, name).shape
+            check(found == (n, columns), f"evaluation batch {name}", found, f"of shape {(n, columns)}")
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+    def take(self, index: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> "EvaluationBatch":
+        """The rows that `index` selects."""
+        rows = np.arange(len(self))[index]
+        reasons = None if self.failures is None else [self.failures[row] for row in rows]
+        return EvaluationBatch(**{name: getattr(self, name)[rows] for name in ARRAYS}, failures=reasons)
+
+
+ARRAYS = (
+    "reward", "feasible", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction", "exit_rates",
+    "exit_accuracies", "thresholds", "violations",
+)  # fmt: skip
+"""The arrays of an `EvaluationBatch`, in order: the first seven [n], the others [n, ...]."""

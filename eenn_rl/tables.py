@@ -1,0 +1,241 @@
+"""AccuracyTables: what the shared weights measured on validation data, one row per way to reach an exit.
+
+One file (NumPy's .npz, no pickle) holds all that a search, a replay or another machine needs; no torch.
+"""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from eenn_rl.backbone import Backbone
+from eenn_rl.errors import InputFileError, InvalidValueError, check
+from eenn_rl.levels import LEVELS
+from eenn_rl.serialization import from_json, to_json
+
+Rule = Literal["max_softmax", "margin", "entropy"]
+RULES: tuple[Rule, ...] = ("max_softmax", "margin", "entropy")
+FORMAT = "eenn-rl accuracy tables 1"
+MAX_BYTES = 2**31
+"""Files that unpack to more than this are refused."""
+
+_ARRAYS = ("confidence", "correct", "row_location", "row_branch", "row_bits", "temperatures")
+_META = ("dataset", "rule", "branches", "bits", "notes", "independent_samples")
+
+
+@dataclass(frozen=True, eq=False)
+class AccuracyTables:
+    """Per-sample confidence and correctness of every measured row.
+
+    A row is an exit reached over given bits: `row_location` int16 [rows] is its block, `row_branch` int16 [rows] its
+    branch (index into `branches`, -1 the classifier), `row_bits` uint8 [rows, blocks] the bits of each block up to the
+    location, 0 after it. `confidence` uint8 [rows, samples] holds levels (`eenn_rl.levels`), `correct` bool [rows,
+    samples]. `temperatures` float32 [rows] divided the logits before the confidence rule (1: not calibrated).
+    `independent_samples` counts the images behind the samples where some are copies of others (augmented); 0: all
+    of them. Arrays are read-only.
+    """
+
+    confidence: npt.NDArray[np.uint8]
+    correct: npt.NDArray[np.bool_]
+    row_location: npt.NDArray[np.int16]
+    row_branch: npt.NDArray[np.int16]
+    row_bits: npt.NDArray[np.uint8]
+    temperatures: npt.NDArray[np.float32]
+    backbone: Backbone
+    dataset: str
+    rule: Rule
+    branches: tuple[str, ...]
+    bits: tuple[int, ...]
+    notes: str = ""
+    independent_samples: int = 0
+
+    def __post_init__(self) -> None:
+        self._check_arrays()
+        self._check_rows()
+        for name in _ARRAYS:
+            array = np.ascontiguousarray(getattr(self, name)).view()
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    def _check_arrays(self) -> None:
+        rows, samples = self.confidence.shape if self.confidence.ndim == 2 else (0, 0)
+        check(rows >= 1 and samples >= 1, "tables: confidence", self.confidence.shape, "of shape [rows, samples]")
+        expected = {
+            "confidence": ((rows, samples), np.uint8),
+            "correct": ((rows, samples), np.bool_),
+            "row_location": ((rows,), np.int16),
+            "row_branch": ((rows,), np.int16),
+            "row_bits": ((rows, len(self.backbone.blocks)), np.uint8),
+            "temperatures": ((rows,), np.float32),
+        }
+        for name, (shape, kind) in expected.items():
+            array = getattr(self, name)
+            found = (array.shape, array.dtype.name)
+            check(found == (shape, np.dtype(kind).name), f"tables: {name}", found, f"{np.dtype(kind).name} {shape}")
+        highest = int(self.confidence.max())
+        check(highest < LEVELS, "tables: confidence", highest, f"levels below {LEVELS}")
+        count = self.independent_samples
+        check(0 <= count <= samples, "tables: independent_samples", count, f"between 0 and {samples}")
+        check(self.rule in RULES, "tables: rule", self.rule, "one of " + ", ".join(RULES))
+
+    def _check_rows(self) -> None:
+        last = len(self.backbone.blocks) - 1
+        location, branch = self.row_location, self.row_branch
+        check(bool(((location >= 0) & (location <= last)).all()), "tables: row_location", "others", f"within 0..{last}")
+        named = np.where(location == last, branch == -1, (branch >= 0) & (branch < len(self.branches)))
+        check(bool(named.all()), "tables: row_branch", "others", "indices into branches, -1 at the last block alone")
+        reached = np.arange(last + 1) <= location[:, np.newaxis]
+        known = np.where(reached, np.isin(self.row_bits, self.bits), self.row_bits == 0)
+        check(bool(known.all()), "tables: row_bits", "others", f"of {self.bits} up to the location and 0 after it")
+        keys = np.column_stack([location, branch, self.row_bits])
+        check(len(np.unique(keys, axis=0)) == len(keys), "tables: rows", "repeated ones", "distinct")
+        check(bool((location == last).any()), "tables: rows", "none", "at least one at the last block")
+        good = np.isfinite(self.temperatures) & (self.temperatures > 0)
+        check(bool(good.all()), "tables: temperatures", "others", "finite and above 0")
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self.confidence.shape[0])
+
+    @property
+    def samples(self) -> int:
+        """Number of validation samples."""
+        return int(self.confidence.shape[1])
+
+    @property
+    def images(self) -> int:
+        """Number of independent validation images."""
+        return self.independent_samples or self.samples
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the content, as hex digits."""
+        digest = hashlib.sha256(json.dumps(self._meta(), sort_keys=True).encode())
+        for name in _ARRAYS:
+            array = getattr(self, name)
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def _meta(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "levels": LEVELS,
+            "backbone": to_json(self.backbone),
+            **{name: getattr(self, name) for name in _META},
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the tables to `path`, replacing it in one step."""
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            with temporary.open("wb") as file:
+                self._write(file)
+            temporary.replace(target)
+        except OSError as error:
+            raise InputFileError(f"{target}: tables cannot be written: {error.strerror}") from None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def to_bytes(self) -> bytes:
+        """The content of the file that `save` writes."""
+        buffer = io.BytesIO()
+        self._write(buffer)
+        return buffer.getvalue()
+
+    def _write(self, file: BinaryIO) -> None:
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays["correct"] = np.packbits(self.correct, axis=1)
+        arrays["meta"] = np.frombuffer(json.dumps(self._meta()).encode(), np.uint8)
+        np.savez_compressed(file, **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "AccuracyTables":
+        """The tables in a file that `save` wrote."""
+        try:
+            data = Path(path).read_bytes()
+        except FileNotFoundError:
+            raise InputFileError(f"{path}: expected accuracy tables (.npz), found no file: check the path") from None
+        except OSError as error:
+            raise InputFileError(f"{path}: cannot be read: {error.strerror}") from None
+        return cls.from_bytes(data, str(path))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, source: str) -> "AccuracyTables":
+        """The tables in the bytes of such a file; `source` names them in an error."""
+        arrays: dict[str, Any] = _read_arrays(data, source)
+        meta = _read_meta(arrays.pop("meta"), source)
+        samples = arrays["confidence"].shape[-1] if arrays["confidence"].ndim else 0
+        packed = arrays["correct"]
+        if packed.ndim != 2 or packed.dtype != np.uint8 or packed.shape[1] != (samples + 7) // 8:
+            raise InputFileError(f"{source}: correct: expected {samples} bits a row, found {packed.shape} bytes")
+        arrays["correct"] = np.unpackbits(packed, axis=1, count=samples).astype(np.bool_)
+        try:
+            return cls(**arrays, **meta)
+        except InvalidValueError as error:
+            raise InputFileError(f"{source}: {error}") from None
+
+
+def _read_arrays(data: bytes, source: str) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an .npz, none of them an object array, refused where they would unpack beyond `MAX_BYTES`."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(item.file_size for item in archive.infolist())
+        if size > MAX_BYTES:
+            raise InputFileError(f"{source}: expected at most {MAX_BYTES} bytes of tables, found {size}")
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            missing = sorted({*_ARRAYS, "meta"} - set(file.files))
+            if missing:
+                raise InputFileError(f"{source}: expected accuracy tables, found no array {missing[0]!r} in the file")
+            return {name: file[name] for name in (*_ARRAYS, "meta")}
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        EOFError,
+        OSError,
+        KeyError,
+        NotImplementedError,
+        zipfile.zlib.error,
+    ) as error:  # type: ignore[attr-defined]
+        raise InputFileError(f"{source}: expected accuracy tables (.npz), found something else: {error}") from None
+
+
+def _read_meta(raw: npt.NDArray[Any], source: str) -> dict[str, Any]:
+    try:
+        meta = json.loads(raw.tobytes().decode())
+    except ValueError as error:
+        raise InputFileError(f"{source}: meta: expected JSON, found something else: {error}") from None
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT or meta.get("levels") != LEVELS:
+        found = meta.get("format") if isinstance(meta, dict) else meta
+        raise InputFileError(f"{source}: expected {FORMAT!r} with {LEVELS} levels, found {found!r}: measure them again")
+    return _typed_meta(meta, source)
+
+
+@dataclass(frozen=True)
+class _Meta:
+    """The part of a file that is JSON."""
+
+    backbone: Backbone
+    dataset: str
+    rule: Rule
+    branches: tuple[str, ...]
+    bits: tuple[int, ...]
+    notes: str
+    independent_samples: int
+
+
+def _typed_meta(meta: dict[str, Any], source: str) -> dict[str, Any]:
+    names = [item.name for item in fields(_Meta)]
+    checked = from_json(_Meta, {name: meta[name] for name in names if name in meta}, f"{source}: meta")
+    return {name: getattr(checked, name) for name in names}
