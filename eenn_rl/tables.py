@@ -199,15 +199,7 @@ def _read_arrays(data: bytes, source: str) -> dict[str, npt.NDArray[Any]]:
             if missing:
                 raise InputFileError(f"{source}: expected accuracy tables, found no array {missing[0]!r} in the file")
             return {name: file[name] for name in (*_ARRAYS, "meta")}
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        EOFError,
-        OSError,
-        KeyError,
-        NotImplementedError,
-        zipfile.zlib.error,
-    ) as error:  # type: ignore[attr-defined]
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, NotImplementedError) as error:
         raise InputFileError(f"{source}: expected accuracy tables (.npz), found something else: {error}") from None
 
 
