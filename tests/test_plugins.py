@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from plugin_site import good_plugin, install
 
 from eenn_rl import plugins
 from eenn_rl.errors import BackendError, EennError, InvalidValueError
@@ -14,6 +13,7 @@ from eenn_rl.hardware import AcceleratorSpec, load_accelerator
 from eenn_rl.plugins import BackendRecord, backend_record, default_accelerator, list_backends, make_backend
 from eenn_rl.workload import Stage, Workload
 from eenn_rl.zoo import make_backbone
+from plugin_site import good_plugin, install
 
 BACKBONE = make_backbone("resnet8", (1, 16, 16))
 

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import numpy as np
 import numpy.typing as npt
 import pytest
-from plugin_site import good_plugin, install
 
 from eenn_rl.backbone import Backbone
 from eenn_rl.cost import CostReport, ExitCost, Violation
@@ -31,6 +30,7 @@ from eenn_rl.testing import (
 )
 from eenn_rl.workload import Stage, Workload
 from eenn_rl.zoo import make_backbone
+from plugin_site import good_plugin, install
 
 Index = npt.NDArray[np.int32]
 Answer = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]

@@ -1,0 +1,92 @@
+"""A backend's answer, checked: what raises, is no cost or takes too long becomes one `BackendError` with the reason."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from eenn_rl.cost import CostReport
+from eenn_rl.errors import BackendError
+from eenn_rl.hookspecs import HardwareBackend
+from eenn_rl.plugins import one_line
+from eenn_rl.workload import Workload
+
+EVALUATION_LIMIT_S = 60.0
+"""The longest that one evaluation may take during a search, unless told otherwise."""
+
+
+class TimeUpError(BaseException):
+    """The time limit, raised inside the backend; no `Exception`, so that a backend's own handlers let it pass."""
+
+
+@contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise `TimeUpError` when the body takes longer than `seconds`; None: no limit.
+
+    In the main thread the body is interrupted as soon as Python code runs. Elsewhere (threads; systems without
+    interval timers), or in code that never returns to Python, it is raised once the body ends; `parallel` stops
+    such a backend by ending its process.
+    """
+    if seconds is None:
+        yield
+        return
+    start = time.monotonic()
+    interrupts = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
+    previous = _set_alarm(seconds) if interrupts else None
+    try:
+        yield
+    finally:
+        if interrupts:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, previous)
+    if time.monotonic() - start > seconds:
+        raise TimeUpError
+
+
+def _set_alarm(seconds: float) -> Any:
+    """Arm the timer; the handler that was in place, to be put back."""
+
+    def ring(_number: int, _frame: FrameType | None) -> None:
+        raise TimeUpError
+
+    previous = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    return previous
+
+
+def report_problem(report: object, exits: int) -> str | None:
+    """Why `report` is no cost of a workload with `exits` stages; None for a sound one."""
+    if not isinstance(report, CostReport):
+        return f"returned {type(report).__name__}, expected CostReport"
+    if len(report.exits) != exits:
+        return f"returned {len(report.exits)} exits for {exits} stages"
+    for k, cost in enumerate(report.exits):
+        for name, value in (("energy_j", cost.energy_j), ("latency_s", cost.latency_s)):
+            if not math.isfinite(value) or value < 0:
+                return f"returned {name} {value} at exit {k}, expected a finite cost of at least 0"
+    return None
+
+
+def evaluate_safely(backend: HardwareBackend, workload: Workload, limit_s: float | None = None) -> CostReport:
+    """The backend's report on `workload`.
+
+    Raises:
+        BackendError: it raised, returned no sound cost, or took longer than `limit_s`; the message is the reason alone.
+    """
+    try:
+        with time_limit(limit_s):
+            report = backend.evaluate(workload)
+        problem = report_problem(report, len(workload.stages))
+    except TimeUpError:
+        raise BackendError(f"took longer than {limit_s:g} s") from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin's SystemExit must not end a search
+        raise BackendError(f"raised {one_line(error)}") from error
+    if problem:
+        raise BackendError(problem)
+    return report

@@ -1,0 +1,141 @@
+"""A slow backend that remembers, in memory and, if asked, on disk across runs: `memoised`."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from eenn_rl.cost import CostReport
+from eenn_rl.errors import BackendError, InputFileError, check
+from eenn_rl.guard import evaluate_safely, report_problem
+from eenn_rl.hardware import AcceleratorSpec
+from eenn_rl.hookspecs import HardwareBackend
+from eenn_rl.plugins import backend_record
+from eenn_rl.serialization import from_json, to_json
+from eenn_rl.workers import Answer
+from eenn_rl.workload import Workload
+
+_FORMAT = 1
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def identity_of(name: str, backend: HardwareBackend, accelerator: AcceleratorSpec) -> str:
+    """What decides the costs besides the workload: the installed backend and its version, and the accelerator.
+
+    A backend whose answers also depend on something else (the version of a tool it calls) says so in an attribute
+    `fingerprint`, a string.
+    """
+    record = backend_record(name)
+    return _digest(
+        record.distribution, record.version, record.origin, getattr(backend, "fingerprint", ""), to_json(accelerator)
+    )
+
+
+class _Store:
+    """Reports on disk: one SQLite file, safe for several processes and for a run that is killed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._connect()) as connection, connection:
+                connection.execute("CREATE TABLE IF NOT EXISTS reports (key TEXT PRIMARY KEY, report TEXT NOT NULL)")
+        except (OSError, sqlite3.DatabaseError) as error:
+            raise InputFileError(
+                f"{path}: expected a cost memo (or no file yet), found something else: {error}"
+            ) from None
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=60)
+
+    def get(self, key: str) -> CostReport | None:
+        with closing(self._connect()) as connection:
+            row = connection.execute("SELECT report FROM reports WHERE key = ?", (key,)).fetchone()
+        return from_json(CostReport, json.loads(row[0]), f"{self.path}: {key}") if row else None
+
+    def put(self, entries: Sequence[tuple[str, CostReport]]) -> None:
+        rows = [(key, json.dumps(to_json(report))) for key, report in entries]
+        with closing(self._connect()) as connection, connection:
+            connection.executemany("INSERT OR REPLACE INTO reports VALUES (?, ?)", rows)
+
+
+class MemoisedBackend:
+    """`backend`, asked once per distinct workload. `hits` and `misses` count what it was spared and what not."""
+
+    def __init__(self, backend: HardwareBackend, path: Path | None, identity: str) -> None:
+        check(path is None or bool(identity), "identity", identity, "given for a memo on disk")
+        self.api_version = backend.api_version
+        self.hits = self.misses = 0
+        self._backend, self._identity = backend, identity
+        self._known: dict[Workload, CostReport] = {}
+        self._store = _Store(path) if path else None
+
+    def evaluate(self, workload: Workload) -> CostReport:
+        """The remembered report, or the backend's; what fails is not remembered and raises the backend's error."""
+        known = self._recall(workload)
+        if known is None:
+            known = self._backend.evaluate(workload)
+            self._remember([(workload, known)])
+        return known
+
+    def evaluate_many(self, workloads: Sequence[Workload]) -> list[Answer]:
+        """For each workload, in order, its report or the `BackendError` with the reason; each distinct one once."""
+        answers: dict[Workload, Answer] = {}
+        new = []
+        for workload in dict.fromkeys(workloads):
+            known = self._recall(workload)
+            if known is None:
+                new.append(workload)
+            else:
+                answers[workload] = known
+        fresh = list(zip(new, self._ask(new), strict=True))
+        self._remember([(workload, report) for workload, report in fresh if isinstance(report, CostReport)])
+        answers.update(fresh)
+        return [answers[workload] for workload in workloads]
+
+    def _ask(self, workloads: Sequence[Workload]) -> list[Answer]:
+        many = getattr(self._backend, "evaluate_many", None)
+        if many is not None:
+            answers: list[Answer] = many(workloads)
+            return answers
+        return [self._try(workload) for workload in workloads]
+
+    def _try(self, workload: Workload) -> Answer:
+        try:
+            return evaluate_safely(self._backend, workload)
+        except BackendError as error:
+            return error
+
+    def _key(self, workload: Workload) -> str:
+        return _digest(_FORMAT, self._identity, to_json(workload))
+
+    def _recall(self, workload: Workload) -> CostReport | None:
+        known = self._known.get(workload)
+        if known is None and self._store is not None:
+            known = self._store.get(self._key(workload))
+            if known is not None:
+                self._known[workload] = known
+        self.hits += known is not None
+        self.misses += known is None
+        return known
+
+    def _remember(self, found: Sequence[tuple[Workload, CostReport]]) -> None:
+        sound = [(w, report) for w, report in found if report_problem(report, len(w.stages)) is None]
+        self._known.update(sound)
+        if self._store is not None and sound:
+            self._store.put([(self._key(workload), report) for workload, report in sound])
+
+
+def memoised(backend: HardwareBackend, path: Path | None = None, identity: str = "") -> MemoisedBackend:
+    """`backend`, remembering every sound report; with `path`, also in that SQLite file, across runs and processes.
+
+    `identity` (see `identity_of`) keeps the reports of different backends, versions and accelerators apart in one
+    file. Wrap it around `parallel` to spread what is not yet known over processes.
+    """
+    return MemoisedBackend(backend, path, identity)

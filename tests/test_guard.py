@@ -1,0 +1,102 @@
+"""A backend's answer, checked: what goes wrong is one reason, never a dead run."""
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from eenn_rl.cost import CostReport, ExitCost
+from eenn_rl.errors import BackendError
+from eenn_rl.guard import evaluate_safely
+from eenn_rl.hookspecs import HardwareBackend
+from eenn_rl.workload import Stage, Workload
+from eenn_rl.zoo import make_backbone
+
+WORKLOAD = Workload((Stage(make_backbone("resnet8").layers, (), 8, 0, 0),) * 2)
+
+
+def backend(evaluate: Callable[[Workload], object]) -> HardwareBackend:
+    return SimpleNamespace(api_version=1, evaluate=evaluate)  # type: ignore[return-value]
+
+
+def costs(*pairs: tuple[float, float]) -> Callable[[Workload], CostReport]:
+    return lambda _workload: CostReport(tuple(ExitCost(*pair) for pair in pairs))
+
+
+def raising(error: BaseException) -> Callable[[Workload], object]:
+    def evaluate(_workload: Workload) -> object:
+        raise error
+
+    return evaluate
+
+
+def busy(seconds: float) -> Callable[[Workload], object]:
+    def evaluate(workload: Workload) -> object:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with contextlib.suppress(Exception):  # a backend that swallows what it can
+                time.sleep(0.005)
+        return costs((1, 1), (2, 2))(workload)
+
+    return evaluate
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "reason"),
+    [
+        (raising(ValueError("no such\nlayer")), "raised ValueError: no such layer"),
+        (raising(SystemExit(4)), "raised SystemExit: 4"),
+        (raising(RecursionError()), "raised RecursionError"),
+        (lambda _w: None, "returned NoneType, expected CostReport"),
+        (costs((1, 1)), "returned 1 exits for 2 stages"),
+        (costs((1, 1), (2, math.nan)), "returned latency_s nan at exit 1, expected a finite cost of at least 0"),
+        (costs((math.inf, 1), (2, 2)), "returned energy_j inf at exit 0, expected a finite cost of at least 0"),
+        (costs((-1.0, 1), (2, 2)), r"returned energy_j -1.0 at exit 0"),
+        (costs(("1", 1), (2, 2)), "raised TypeError"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_cost_becomes_its_reason(evaluate: Callable[[Workload], object], reason: str) -> None:
+    """Exceptions, exits and unsound numbers are told in one line."""
+    with pytest.raises(BackendError, match=reason) as error:
+        evaluate_safely(backend(evaluate), WORKLOAD, limit_s=5)
+    assert "\n" not in str(error.value)
+
+
+def test_a_sound_report_passes_unchanged() -> None:
+    """The backend's own object comes back."""
+    report = CostReport((ExitCost(1, 1), ExitCost(2, 2)))
+    assert evaluate_safely(backend(lambda _w: report), WORKLOAD, limit_s=5) is report
+
+
+def test_a_slow_backend_is_interrupted_at_the_limit() -> None:
+    """Also one that swallows every Exception; the run goes on long before it would have answered."""
+    start = time.monotonic()
+    with pytest.raises(BackendError, match=r"took longer than 0\.05 s"):
+        evaluate_safely(backend(busy(10)), WORKLOAD, limit_s=0.05)
+    assert time.monotonic() - start < 5
+
+
+def test_outside_the_main_thread_the_limit_is_told_afterwards() -> None:
+    """No signal reaches a thread: the answer that came too late still counts as too late."""
+    caught: list[str] = []
+
+    def run() -> None:
+        try:
+            evaluate_safely(backend(busy(0.1)), WORKLOAD, limit_s=0.02)
+        except BackendError as error:
+            caught.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert caught == ["took longer than 0.02 s"]
+
+
+def test_ctrl_c_still_ends_the_run() -> None:
+    """KeyboardInterrupt is the user's, not the backend's."""
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_safely(backend(raising(KeyboardInterrupt())), WORKLOAD, limit_s=5)

@@ -1,0 +1,214 @@
+"""Slow backends made practical: remembered in memory and on disk, spread over processes."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from eenn_rl.cost import CostReport, ExitCost, LayerCost, Span, StageCost, Violation
+from eenn_rl.errors import BackendError, InputFileError, InvalidValueError
+from eenn_rl.hardware import load_accelerator
+from eenn_rl.memo import identity_of, memoised
+from eenn_rl.testing import sample_workloads
+from eenn_rl.workers import ParallelBackend, parallel
+from eenn_rl.workload import Workload
+from eenn_rl.zoo import make_backbone
+from plugin_site import good_plugin, install
+
+ACCELERATOR = load_accelerator("quad_edge_tpu")
+WORKLOADS = sample_workloads(ACCELERATOR, make_backbone("resnet8", (1, 16, 16)), count=6)
+
+
+def macs(workload: Workload) -> int:
+    return sum(layer.macs for stage in workload.stages for layer in stage.layers + stage.branch_layers)
+
+
+@dataclass
+class Counting:
+    """Costs a third of a picojoule per MAC, with a full breakdown; counts its calls; fails on the workload `bad`."""
+
+    api_version: int = 1
+    calls: int = 0
+    bad: Workload | None = None
+
+    def evaluate(self, workload: Workload) -> CostReport:
+        self.calls += 1
+        if workload == self.bad:
+            raise ValueError("bad day")
+        cost = macs(workload) / 3 * 1e-12
+        layer = LayerCost("conv", "core0", None, 1e-6, cost, 7, 0.1, {"sram": cost / 7})
+        stage = StageCost((layer,), (), cost, 1e-6, 0.0, 0.0)
+        exits = tuple(ExitCost(cost * (k + 1), 1e-6 * (k + 1)) for k in range(len(workload.stages)))
+        violation = Violation("sram", 2.5, 1 / 3, "bytes")
+        return CostReport(exits, (violation,), (stage,), (Span("core0", "conv", 0.0, 1e-6),), {"sram": 12.5})
+
+
+def test_a_workload_is_costed_once() -> None:
+    """Repeats come from memory, and are the same report."""
+    backend = Counting()
+    memo = memoised(backend)
+    first = [memo.evaluate(w) for w in WORKLOADS]
+    assert [memo.evaluate(w) for w in WORKLOADS] == first
+    assert memo.evaluate_many([*WORKLOADS, *WORKLOADS]) == first * 2
+    assert backend.calls == len(WORKLOADS)
+    assert (memo.misses, memo.hits) == (len(WORKLOADS), 2 * len(WORKLOADS))
+
+
+def test_a_memo_on_disk_outlives_the_run_and_is_exact(tmp_path: Path) -> None:
+    """A later process asks the backend nothing, and gets every number back to the last bit."""
+    path = tmp_path / "memo" / "costs.sqlite"
+    first = memoised(Counting(), path, "chip 1").evaluate_many(WORKLOADS)
+    backend = Counting()
+    assert memoised(backend, path, "chip 1").evaluate_many(WORKLOADS) == first
+    assert backend.calls == 0
+
+
+def test_another_identity_is_another_memo(tmp_path: Path) -> None:
+    """Reports of another backend, version or accelerator are never handed out."""
+    path = tmp_path / "costs.sqlite"
+    memoised(Counting(), path, "chip 1").evaluate(WORKLOADS[0])
+    backend = Counting()
+    memoised(backend, path, "chip 2").evaluate(WORKLOADS[0])
+    assert backend.calls == 1
+    with pytest.raises(InvalidValueError, match="identity must be given for a memo on disk"):
+        memoised(Counting(), path)
+
+
+def test_an_identity_covers_all_that_matters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Distribution, version, accelerator and the backend's own fingerprint each change it."""
+    site = install(tmp_path / "a", "chip", {"memochip": "memo_chip"}, {"memo_chip": good_plugin()}, version="1.0")
+    monkeypatch.syspath_prepend(site)
+    backend = Counting()
+    first = identity_of("memochip", backend, ACCELERATOR)
+    assert identity_of("memochip", backend, ACCELERATOR) == first
+    others = [identity_of("memochip", backend, replace(ACCELERATOR, clock_hz=2e9))]
+    backend.fingerprint = "tool 3.9.1"  # type: ignore[attr-defined]
+    others.append(identity_of("memochip", backend, ACCELERATOR))
+    monkeypatch.syspath_prepend(install(tmp_path / "b", "chip", {"memochip": "memo_chip"}, {}, version="1.1"))
+    others.append(identity_of("memochip", Counting(), ACCELERATOR))
+    assert len({first, *others}) == 4
+
+
+def test_failures_are_told_and_not_remembered() -> None:
+    """A bad day is not for ever: the next time the backend is asked again."""
+    backend = Counting(bad=WORKLOADS[2])
+    memo = memoised(backend)
+    answers = memo.evaluate_many(WORKLOADS)
+    assert [isinstance(answer, BackendError) for answer in answers] == [i == 2 for i in range(len(WORKLOADS))]
+    assert str(answers[2]) == "raised ValueError: bad day"
+    backend.bad = None
+    assert isinstance(memo.evaluate_many(WORKLOADS)[2], CostReport)
+
+
+def test_unsound_reports_are_not_remembered(tmp_path: Path) -> None:
+    """A NaN never gets into a file that other runs read."""
+
+    class Nan(Counting):
+        def evaluate(self, workload: Workload) -> CostReport:
+            report = super().evaluate(workload)
+            return replace(report, exits=(ExitCost(float("nan"), 1.0),) * len(workload.stages))
+
+    backend = Nan()
+    memo = memoised(backend, tmp_path / "costs.sqlite", "chip")
+    memo.evaluate(WORKLOADS[0])
+    memo.evaluate(WORKLOADS[0])
+    assert backend.calls == 2
+
+
+def test_a_file_that_is_no_memo_is_one_line_and_left_alone(tmp_path: Path) -> None:
+    """A wrong path is the user's mistake, and nothing of theirs is overwritten."""
+    path = tmp_path / "notes.txt"
+    path.write_text("my notes, nothing else, and long enough to be no empty database\n" * 50)
+    with pytest.raises(InputFileError, match="expected a cost memo"):
+        memoised(Counting(), path, "chip")
+    assert path.read_text().startswith("my notes")
+
+
+def test_two_writers_share_one_memo(tmp_path: Path) -> None:
+    """What one run learns another finds, both open at once."""
+    path = tmp_path / "costs.sqlite"
+    one, backend = memoised(Counting(), path, "chip"), Counting()
+    other = memoised(backend, path, "chip")
+    one.evaluate(WORKLOADS[0])
+    other.evaluate(WORKLOADS[0])
+    other.evaluate(WORKLOADS[1])
+    assert backend.calls == 1
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM reports").fetchone() == (2,)
+    connection.close()
+
+
+@dataclass(frozen=True)
+class Moody:
+    """Takes `seconds` a workload; hangs in code that no signal reaches on `hangs`, ends its process on `dies`."""
+
+    seconds: float = 0.0
+    hangs: Workload | None = None
+    dies: Workload | None = None
+    api_version: int = 1
+
+    def evaluate(self, workload: Workload) -> CostReport:
+        time.sleep(self.seconds)
+        if workload == self.hangs:
+            import signal
+
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+            time.sleep(60)
+        if workload == self.dies:
+            os._exit(9)
+        return Counting().evaluate(workload)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ParallelBackend]:
+    with parallel(Moody(0.02, WORKLOADS[1], WORKLOADS[4]), workers=2, limit_s=0.2) as backend:
+        yield backend
+
+
+def test_workers_answer_in_order_and_survive_hangs_and_deaths(pool: ParallelBackend) -> None:
+    """Every workload gets its own report or the reason, whatever happened to the worker that had it."""
+    answers = pool.evaluate_many(WORKLOADS)
+    expected = [Counting().evaluate(w) for w in WORKLOADS]
+    assert [a for i, a in enumerate(answers) if i not in (1, 4)] == [
+        e for i, e in enumerate(expected) if i not in (1, 4)
+    ]
+    assert str(answers[1]) == "took longer than 0.2 s"
+    assert str(answers[4]) == "ended its worker process (exit code 9)"
+
+
+def test_after_a_lost_worker_the_pool_still_works(pool: ParallelBackend) -> None:
+    """Single evaluations as well, and the reason is raised."""
+    assert pool.evaluate(WORKLOADS[0]) == Counting().evaluate(WORKLOADS[0])
+    with pytest.raises(BackendError, match="exit code 9"):
+        pool.evaluate(WORKLOADS[4])
+
+
+def test_a_memo_over_workers_asks_each_workload_once(pool: ParallelBackend) -> None:
+    """The usual pair for a slow backend: known ones from memory, the rest spread out."""
+    memo = memoised(pool)
+    good = [w for i, w in enumerate(WORKLOADS) if i not in (1, 4)]
+    assert memo.evaluate_many(good * 3) == [Counting().evaluate(w) for w in good] * 3
+    assert memo.misses == len(good)
+
+
+def test_two_workers_take_half_the_time() -> None:
+    """Sleeping a tenth of a second each, eight workloads take well under eight tenths."""
+    with parallel(Moody(0.1), workers=2) as backend:
+        backend.evaluate_many(WORKLOADS[:2])
+        start = time.monotonic()
+        backend.evaluate_many(WORKLOADS[:8])
+        assert time.monotonic() - start < 0.7
+
+
+def test_a_backend_that_does_not_pickle_is_one_line() -> None:
+    """Told as the backend's broken promise, not as a traceback from multiprocessing."""
+
+    class Local(Counting):
+        pass
+
+    with parallel(Local(), workers=1) as backend, pytest.raises(BackendError, match="cannot be sent to a worker"):
+        backend.evaluate(WORKLOADS[0])
