@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from eenn_rl.errors import check
+from eenn_rl.levels import LEVELS, confidence_levels
 from eenn_rl.tables import AccuracyTables
 
-__all__ = ["AccuracyEstimate", "AccuracyTables"]
+__all__ = ["LEVELS", "AccuracyEstimate", "AccuracyTables", "confidence_levels"]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ LEVEL_EDGES: npt.NDArray[np.float64] = -np.expm1(-_STEP * np.arange(LEVELS))
 LEVEL_EDGES.setflags(write=False)
 
 
-def levels_of(confidence: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+def confidence_levels(confidence: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     """The level of each confidence, uint8 of the same shape. Raises where one is outside [0, 1] or no number."""
     values = np.asarray(confidence, np.float64)
     inside = bool(((values >= 0) & (values <= 1 + 1e-6)).all())

@@ -22,14 +22,14 @@ from eenn_rl.errors import InputFileError, InvalidValueError, check
 from eenn_rl.levels import LEVELS
 from eenn_rl.serialization import from_json, to_json
 
-Rule = Literal["max_softmax", "margin", "entropy"]
-RULES: tuple[Rule, ...] = ("max_softmax", "margin", "entropy")
+ConfidenceRule = Literal["max_softmax", "margin", "entropy"]
+CONFIDENCE_RULES: tuple[ConfidenceRule, ...] = ("max_softmax", "margin", "entropy")
 FORMAT = "eenn-rl accuracy tables 1"
 MAX_BYTES = 2**31
 """Files that unpack to more than this are refused."""
 
 _ARRAYS = ("confidence", "correct", "row_location", "row_branch", "row_bits", "temperatures")
-_META = ("dataset", "rule", "branches", "bits", "notes", "independent_samples")
+_META = ("dataset", "confidence_rule", "branches", "bits", "notes", "independent_samples")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class AccuracyTables:
     temperatures: npt.NDArray[np.float32]
     backbone: Backbone
     dataset: str
-    rule: Rule
+    confidence_rule: ConfidenceRule
     branches: tuple[str, ...]
     bits: tuple[int, ...]
     notes: str = ""
@@ -85,7 +85,12 @@ class AccuracyTables:
         check(highest < LEVELS, "tables: confidence", highest, f"levels below {LEVELS}")
         count = self.independent_samples
         check(0 <= count <= samples, "tables: independent_samples", count, f"between 0 and {samples}")
-        check(self.rule in RULES, "tables: rule", self.rule, "one of " + ", ".join(RULES))
+        check(
+            self.confidence_rule in CONFIDENCE_RULES,
+            "tables: confidence_rule",
+            self.confidence_rule,
+            "one of " + ", ".join(CONFIDENCE_RULES),
+        )
 
     def _check_rows(self) -> None:
         last = len(self.backbone.blocks) - 1
@@ -220,7 +225,7 @@ class _Meta:
 
     backbone: Backbone
     dataset: str
-    rule: Rule
+    confidence_rule: ConfidenceRule
     branches: tuple[str, ...]
     bits: tuple[int, ...]
     notes: str
