@@ -1,0 +1,101 @@
+"""Puts `RunMeta` and the empty columns of a new trajectory file into HDF5."""
+
+import hashlib
+import json
+import time
+from typing import Any
+
+import numpy as np
+
+from eenn_rl.trajectory.meta import RunMeta
+from eenn_rl.trajectory.schema import (
+    FORMAT,
+    FORMAT_VERSION,
+    GROUPS,
+    Column,
+    Dimensions,
+    TrajectoryError,
+    chunk_rows,
+    dataset_path,
+)
+
+LIBVER = ("v108", "v108")
+"""Checksummed headers, and no mark of an open writer in the file: what is published opens everywhere since HDF5 1.8."""
+
+TABLE_CHUNK = 1 << 18
+"""Bytes of one chunk of an estimator table, before compression."""
+
+
+def lay_out(file: Any, meta: RunMeta) -> None:
+    """Write `meta` and every column, still empty, into the new file."""
+    write_attributes(file, meta)
+    texts = meta.texts()
+    for name, text in texts.items():
+        file.create_dataset(f"meta/{name}", data=np.bytes_(text.encode()))
+    for name, table in meta.tables.items():
+        _write_table(file, f"meta/tables/{name}", np.ascontiguousarray(table))
+    for group, columns in GROUPS.items():
+        for column in columns:
+            _create(file, dataset_path(group, column), column, meta.dimensions)
+
+
+def write_attributes(file: Any, meta: RunMeta) -> None:
+    """The root's attributes: what a person or a tool asks first."""
+    version, backend = meta.versions, meta.backend
+    texts = {
+        "format": FORMAT,
+        "fingerprint": meta.fingerprint,
+        "meta_digest": digest_of(meta),
+        "package_version": version.get("eenn_rl", ""),
+        "python_version": version.get("python", ""),
+        "numpy_version": version.get("numpy", ""),
+        "backend": backend.get("name", ""),
+        "backend_distribution": backend.get("distribution", ""),
+        "backend_version": backend.get("version", ""),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    for name, text in texts.items():
+        file.attrs[name] = np.bytes_(text.encode())
+    file.attrs["format_version"] = np.int32(FORMAT_VERSION)
+    file.attrs["finished"] = np.int32(0)
+    for name, seed in meta.seeds.items():
+        file.attrs["seed" if name == "seed" else f"seed_{name}"] = np.int64(seed)
+
+
+def digest_of(meta: RunMeta) -> str:
+    """SHA-256, hex, over everything under /meta and the fingerprint."""
+    parts = {**meta.part_digests(), "fingerprint": meta.fingerprint}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def datasets(file: Any) -> dict[str, dict[str, Any]]:
+    """The open columns of a file, by group and name."""
+    return {g: {column.name: file[dataset_path(g, column)] for column in columns} for g, columns in GROUPS.items()}
+
+
+def _create(file: Any, path: str, column: Column, dimensions: Dimensions) -> None:
+    row = column.row_shape(dimensions)
+    file.create_dataset(
+        path,
+        shape=(0, *row),
+        maxshape=(None, *row),
+        chunks=(chunk_rows(column, dimensions), *row),
+        dtype=column.dtype,
+        **compression(np.dtype(column.dtype)),
+    )
+
+
+def _write_table(file: Any, path: str, table: np.ndarray[Any, Any]) -> None:
+    if table.dtype.kind not in "buifS" or table.ndim > 4:
+        raise TrajectoryError(f"estimator table {path}: expected numbers in at most 4 axes, found {table.dtype}")
+    if table.nbytes <= 4096:
+        file.create_dataset(path, data=table)
+        return
+    rows = max(1, TABLE_CHUNK // (table.nbytes // len(table)))
+    chunks = (min(len(table), rows), *table.shape[1:])
+    file.create_dataset(path, data=table, chunks=chunks, **compression(table.dtype))
+
+
+def compression(dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Deflate at its fastest, bytes regrouped first where a value has several; see benchmarks/log_size.py."""
+    return {"compression": "gzip", "compression_opts": 1, "shuffle": dtype.itemsize > 1 and dtype.kind != "S"}

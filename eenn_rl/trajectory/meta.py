@@ -1,0 +1,104 @@
+"""RunMeta: all that a trajectory file says about its run, so that the file alone is enough to execute it again."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eenn_rl.errors import check
+from eenn_rl.trajectory.schema import Dimensions
+
+Tables = Mapping[str, npt.NDArray[Any]]
+
+TEXTS = (
+    "config",
+    "accelerator",
+    "backbone",
+    "space",
+    "objective",
+    "baselines",
+    "environment",
+    "tables_info",
+    "seeds",
+    "versions",
+    "backend",
+)
+"""Parts stored as JSON text under /meta."""
+ORIGIN = ("config", "seeds", "versions", "backend")
+"""Parts that say who made the run and how; the others define what is executed."""
+
+
+def current_versions() -> dict[str, str]:
+    """Versions of everything whose change may change a number."""
+    from eenn_rl import __version__
+
+    return {
+        "eenn_rl": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "system": platform.system(),
+    }
+
+
+@dataclass(frozen=True)
+class RunMeta:
+    """What defines a run; parts typed Any are plain JSON data.
+
+    `config` is the whole configuration; `accelerator`, `backbone`, `objective` are those dataclasses as JSON; `space`
+    holds branches, bits and max_exits; `baselines` the static networks as costed by the run; `environment` the names
+    of the observation's slices and the actions; `tables` and `tables_info` the estimator's tables, arrays and the
+    rest; `fingerprint` theirs; `backend` name, distribution and version; `versions` of everything that computes.
+    """
+
+    accelerator: Any
+    backbone: Any
+    space: Any
+    objective: Any
+    backend: Mapping[str, str]
+    fingerprint: str
+    dimensions: Dimensions
+    violations: tuple[str, ...]
+    config: Any = field(default_factory=dict)
+    baselines: Any = field(default_factory=dict)
+    environment: Any = field(default_factory=dict)
+    tables_info: Any = field(default_factory=dict)
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=current_versions)
+    tables: Tables = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check(
+            len(self.violations) == self.dimensions.violations,
+            "violations",
+            self.violations,
+            f"{self.dimensions.violations} names",
+        )
+        for name in self.tables:
+            check(name.isidentifier(), "estimator table", name, "named like a Python identifier")
+
+    def texts(self) -> dict[str, str]:
+        """The JSON parts as text; equal content gives equal text."""
+        named = {name: getattr(self, name) for name in TEXTS}
+        named["space"] = {**dict(self.space), "violations": list(self.violations)}
+        return {name: json.dumps(value, sort_keys=True, ensure_ascii=False) for name, value in named.items()}
+
+    def part_digests(self) -> dict[str, str]:
+        """SHA-256 of each part, hex."""
+        digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in self.texts().items()}
+        tables = hashlib.sha256()
+        for name in sorted(self.tables):
+            array = np.ascontiguousarray(self.tables[name])
+            tables.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+            tables.update(array.tobytes())
+        return {**digests, "tables": tables.hexdigest()}
+
+    def differences(self, other: "RunMeta") -> tuple[str, ...]:
+        """Parts that define what is executed and differ between the two."""
+        mine, theirs = self.part_digests(), other.part_digests()
+        return tuple(name for name in mine if name not in ORIGIN and mine[name] != theirs[name])
