@@ -1,0 +1,73 @@
+"""Images of a user's folder, laid out as torchvision's ImageFolder: ``train/<class>/*.png``, ``test/<class>/*.png``."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from eenn_rl.errors import InputFileError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+LARGEST = 64
+"""Images larger than this many pixels on a side are reduced to `REDUCED`."""
+REDUCED = 32
+
+
+def _classes(part: Path) -> list[str]:
+    if not part.is_dir():
+        raise InputFileError(
+            f"{part.parent}: expected the folders train/ and test/, found no {part.name}/: lay it out as "
+            f"{part.name}/<class>/<image>"
+        )
+    names = sorted(entry.name for entry in part.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if len(names) < 2:
+        raise InputFileError(f"{part}: expected a folder per class, at least two, found {len(names)}")
+    return names
+
+
+def _files(folder: Path) -> list[Path]:
+    files = sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in EXTENSIONS)
+    if not files:
+        raise InputFileError(f"{folder}: expected images ({', '.join(EXTENSIONS)}), found none")
+    return files
+
+
+def _pixels(file: Path, mode: str, size: tuple[int, int] | None) -> np.ndarray:
+    try:
+        with Image.open(file) as image:
+            shown = image.convert(mode)
+    except (UnidentifiedImageError, OSError) as error:
+        raise InputFileError(f"{file}: expected an image, found something else ({error}): remove it") from None
+    if size is not None and shown.size != size:
+        shown = shown.resize(size, Image.Resampling.BILINEAR)
+    array = np.asarray(shown)
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def _format(file: Path) -> tuple[str, tuple[int, int]]:
+    """("L" or "RGB", (width, height)) that every image is brought to, from the first one."""
+    try:
+        with Image.open(file) as image:
+            mode = "L" if image.mode in ("1", "L", "I;16") else "RGB"
+            return mode, image.size if max(image.size) <= LARGEST else (REDUCED, REDUCED)
+    except (UnidentifiedImageError, OSError) as error:
+        raise InputFileError(f"{file}: expected an image, found something else ({error}): remove it") from None
+
+
+def read_folder(path: Path) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], int]:
+    """(images uint8 [N, C, H, W], labels) of train and of test, and the number of classes (their names sorted).
+
+    All images take the size of the first, or 32x32 where that is larger than 64 on a side.
+    """
+    classes = _classes(path / "train")
+    if _classes(path / "test") != classes:
+        raise InputFileError(f"{path}: expected the same classes in train/ and test/, found different folders there")
+    mode, size = _format(_files(path / "train" / classes[0])[0])
+    parts = []
+    for part in ("train", "test"):
+        files = [(file, label) for label, name in enumerate(classes) for file in _files(path / part / name)]
+        images = np.stack([_pixels(file, mode, size) for file, _ in files])
+        parts.append((images, np.array([label for _, label in files])))
+    if min(np.bincount(parts[0][1])) < 10:
+        raise InputFileError(f"{path}/train: expected at least 10 images per class, found fewer: add images")
+    return parts[0], parts[1], len(classes)

@@ -1,0 +1,149 @@
+"""A training loop that can be interrupted anywhere and continued exactly.
+
+Every random draw of step i comes from a generator seeded by (seed, purpose, i): no state of a random generator needs to
+be kept, and a checkpoint is the network, the optimiser and the step's number.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from math import cos, pi
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from eenn_rl.errors import InputFileError
+from eenn_rl.progress import Progress
+
+SAVE_EVERY_S = 8.0
+
+
+class Trainable(Protocol):
+    """What `run_steps` drives."""
+
+    total: int
+
+    def step(self, index: int) -> dict[str, float]:
+        """Do step `index`; facts for the progress display come back."""
+        ...
+
+    def finished(self) -> bool:
+        """Whether to stop before `total`."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a later step depends on: tensors, numbers and containers of them."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        ...
+
+
+def generator_for(seed: int, purpose: str, index: int = 0) -> torch.Generator:
+    """A generator that depends on its three arguments alone."""
+    digest = hashlib.sha256(f"{seed}/{purpose}/{index}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` so that a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The state in `path`, tensors and plain values only; raises `InputFileError` for anything else."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputFileError(f"{path}: expected saved weights, found no file: check the path") from None
+    except Exception as error:  # noqa: BLE001 - torch raises many kinds for a file that is not its own
+        reason = str(error).splitlines()[0][:80]
+        raise InputFileError(f"{path}: expected weights saved by eenn-rl, found something else ({reason})") from None
+    if not isinstance(state, dict):
+        raise InputFileError(f"{path}: expected weights saved by eenn-rl, found a {type(state).__name__}")
+    return state
+
+
+def run_steps(job: Trainable, checkpoint: Path | None, identity: str, progress: Progress) -> None:
+    """Run `job` to its end, from `checkpoint` where that holds work of the same `identity`."""
+    start = 0
+    if checkpoint is not None and checkpoint.exists():
+        state = load_state(checkpoint)
+        if state.get("identity") == identity:
+            job.load_state_dict(state["job"])
+            start = int(state["step"])
+    saved = time.monotonic()
+    for index in range(start, job.total):
+        if job.finished():
+            break
+        facts = job.step(index)
+        progress.advance(index + 1, **facts)
+        if checkpoint is not None and time.monotonic() - saved > SAVE_EVERY_S:
+            save_state(checkpoint, {"identity": identity, "step": index + 1, "job": job.state_dict()})
+            saved = time.monotonic()
+    if checkpoint is not None:
+        save_state(checkpoint, {"identity": identity, "step": job.total, "job": job.state_dict()})
+
+
+def one_cycle(step: int, total: int, peak: float) -> float:
+    """Learning rate at `step`: linear to `peak` over the first eighth, then a half cosine to nothing."""
+    rise = max(1, total // 8)
+    if step < rise:
+        return peak * (step + 1) / rise
+    return peak * (1 + cos(pi * (step - rise) / max(1, total - rise))) / 2
+
+
+def make_optimiser(network: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.SGD:
+    """Nesterov SGD; decay on weights alone; activation steps learn at a tenth of the rate (they are few and shared)."""
+    weights = [p for n, p in network.named_parameters() if n.endswith("weight") and p.dim() > 1]
+    steps = [p for n, p in network.named_parameters() if n.endswith("output.step")]
+    chosen = {id(p) for p in (*weights, *steps)}
+    rest = [p for p in network.parameters() if id(p) not in chosen]
+    groups = [
+        {"params": weights, "weight_decay": weight_decay, "share": 1.0},
+        {"params": rest, "weight_decay": 0.0, "share": 1.0},
+        {"params": steps, "weight_decay": 0.0, "share": 0.1},
+    ]
+    return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True)
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Give each group its share of `rate`."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["share"]
+
+
+class Batches:
+    """Shuffled indices, epoch after epoch; the same for one seed, wherever one starts."""
+
+    def __init__(self, n: int, batch_size: int, seed: int) -> None:
+        self.n, self.size, self.seed = n, min(batch_size, n), seed
+        self.per_epoch = max(1, n // self.size)
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+
+    def at(self, step: int) -> torch.Tensor:
+        """Indices of step `step`, counted from the first epoch."""
+        epoch, place = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, torch.randperm(self.n, generator=generator_for(self.seed, "order", epoch))
+        return self._order[place * self.size : (place + 1) * self.size]
+
+
+def evaluation_batches(n: int, size: int = 512) -> Iterator[slice]:
+    """Slices that cover 0..n in order."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def worker_threads() -> int:
+    """Threads for one process that works alone: the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+Stop = Callable[[], bool]

@@ -1,0 +1,187 @@
+"""Shared weights -> `AccuracyTables`: what every head says of every validation image, on every path of bits.
+
+Paths share their beginnings, so the outputs of each block are kept and every block runs once per path that ends in
+it. Batch norms are set anew for each path from training images (as Bethge et al. and single-path NAS do): then a
+mixed path is measured exactly, not through the statistics of another one.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from eenn_rl.branches import CLASSIFIER
+from eenn_rl.levels import confidence_levels
+from eenn_rl.networks.builder import Head, Network
+from eenn_rl.networks.confidence import confidence, fit_temperature
+from eenn_rl.networks.data import Dataset
+from eenn_rl.networks.loop import evaluation_batches, generator_for
+from eenn_rl.networks.supernet import Supernet
+from eenn_rl.progress import NullProgress, Progress
+from eenn_rl.tables import AccuracyTables, ConfidenceRule
+
+Values = dict[str, Tensor]
+CHUNK = 500
+MOST_ROWS = 1600
+"""Rows that a table holds at most; beyond, paths with many changes of bits are left out."""
+
+
+def paths_of_length(length: int, bits: Sequence[int], changes: int) -> Iterator[tuple[int, ...]]:
+    """Every path of `length` blocks with at most `changes` changes of bits, in lexicographic order."""
+
+    def extend(path: tuple[int, ...], left: int) -> Iterator[tuple[int, ...]]:
+        if len(path) == length:
+            yield path
+            return
+        for width in bits:
+            spent = int(bool(path) and path[-1] != width)
+            if spent <= left:
+                yield from extend((*path, width), left - spent)
+
+    return extend((), changes)
+
+
+def changes_measured(blocks: int, bits: Sequence[int], branches: int) -> int:
+    """The most changes of bits along a path such that all such paths fit `MOST_ROWS` rows; at least one."""
+
+    def rows(changes: int) -> int:
+        counts = [sum(1 for _ in paths_of_length(length, bits, changes)) for length in range(1, blocks + 1)]
+        return sum(counts[:-1]) * branches + counts[-1]
+
+    best = 1
+    while best < blocks - 1 and rows(best + 1) <= MOST_ROWS:
+        best += 1
+    return best
+
+
+def _chunked(values: Values, function: Callable[[Values], Values]) -> Values:
+    n = len(next(iter(values.values())))
+    parts = [function({name: value[part] for name, value in values.items()}) for part in evaluation_batches(n, CHUNK)]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _norms(module: nn.Module, bits: int) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
+    return [
+        part
+        for name, part in module.named_modules()
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) and f"variants.{bits}." in name + "."
+    ]
+
+
+def recalibrate(module: nn.Module, bits: int, run: Callable[[], object]) -> None:
+    """Set the batch norms of `module` at `bits` to the statistics of what passes through `run`, then evaluate."""
+    norms = _norms(module, bits)
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over the chunks
+    module.train()
+    run()
+    module.eval()
+    for norm in norms:
+        norm.momentum = 0.1
+
+
+@dataclass
+class _Measurement:
+    """Walks the tree of paths, depth first."""
+
+    network: Network
+    heads: tuple[Head, ...]
+    bits: tuple[int, ...]
+    changes: int
+    labels: Tensor
+    rule: ConfidenceRule
+    calibrated: bool
+    progress: Progress
+    rows: dict[tuple[Head, tuple[int, ...]], tuple[np.ndarray, np.ndarray, float]] = field(default_factory=dict)
+
+    def walk(self, path: tuple[int, ...], training: Values, validation: Values) -> None:
+        """Measure every path that continues `path`; the values are those after it."""
+        index = len(path)
+        if index == len(self.network.blocks):
+            return
+        for bits in self.bits:
+            further = (*path, bits)
+            if sum(a != b for a, b in pairwise(further)) > self.changes:
+                continue
+            block = self.network.block(index)
+            recalibrate(block, bits, lambda bits=bits: self._advance(training, index, bits))  # type: ignore[misc]
+            seen, heard = (self._advance(values, index, bits) for values in (training, validation))
+            for head in self.heads:
+                if head[0] == index:
+                    self.rows[head, further] = self._judge(head, bits, seen, heard)
+            self.progress.advance(len(self.rows))
+            self.walk(further, seen, heard)
+
+    def _advance(self, values: Values, index: int, bits: int) -> Values:
+        return _chunked(values, lambda part: self.network.advance(part, index, bits))
+
+    def _logits(self, values: Values, head: Head, bits: int) -> Tensor:
+        return _chunked(values, lambda part: {"": self.network.classify(part, head, bits)})[""]
+
+    def _judge(
+        self, head: Head, bits: int, training: Values, validation: Values
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        recalibrate(self.network.head(head), bits, lambda: self._logits(training, head, bits))
+        logits = self._logits(validation, head, bits).float().cpu()
+        temperature = fit_temperature(logits, self.labels) if self.calibrated else 1.0
+        sure = confidence(logits, self.rule, temperature).numpy()
+        return confidence_levels(sure), (logits.argmax(1) == self.labels).numpy(), temperature
+
+
+@torch.no_grad()
+def measure_tables(
+    supernet: Supernet,
+    dataset: Dataset,
+    *,
+    rule: ConfidenceRule = "max_softmax",
+    calibrated: bool = True,
+    changes: int | None = None,
+    progress: Progress | None = None,
+    notes: str = "",
+) -> AccuracyTables:
+    """Run the validation images of `dataset` through every path and head of `supernet`.
+
+    `changes` bounds how often bits change along a path; by default all paths are measured where they fit `MOST_ROWS`
+    rows. `calibrated` fits a temperature for every row. The supernet's batch norms are overwritten.
+    """
+    network, progress = supernet.network, progress or NullProgress()
+    blocks = len(network.blocks)
+    changes = changes_measured(blocks, supernet.bits, len(supernet.branches)) if changes is None else changes
+    labels = dataset.validation_y.cpu()
+    job = _Measurement(
+        network, network.heads_at, supernet.bits, changes, labels, rule, calibrated, progress
+    )  # fmt: skip
+    counts = [sum(1 for _ in paths_of_length(length + 1, supernet.bits, changes)) for length in range(blocks)]
+    progress.phase("measuring", sum(counts[location] for location, _ in network.heads_at))
+    chosen = torch.randperm(len(dataset.train_x), generator=generator_for(supernet.seed, "calibration"))
+    chosen = chosen.repeat(-(-supernet.settings.calibration_images // len(chosen)))
+    chosen = chosen[: supernet.settings.calibration_images].to(dataset.train_x.device)
+    images = dataset.view(dataset.train_x, chosen, generator_for(supernet.seed, "calibration view"))
+    job.walk((), network.start(dataset.normalise(images)), network.start(dataset.normalise(dataset.validation_x)))
+    return _tables(job, supernet, dataset, notes)
+
+
+def _tables(job: _Measurement, supernet: Supernet, dataset: Dataset, notes: str) -> AccuracyTables:
+    """Rows in order of location, then path, then branch."""
+    blocks = len(job.network.blocks)
+    branch_index = {CLASSIFIER: -1, **{name: i for i, name in enumerate(supernet.branches)}}
+    keys = sorted(job.rows, key=lambda key: (key[0][0], key[1], branch_index[key[0][1]]))
+    return AccuracyTables(
+        backbone=supernet.network.backbone,
+        branches=supernet.branches,
+        bits=supernet.bits,
+        dataset=dataset.name,
+        confidence_rule=job.rule,
+        row_location=np.array([head[0] for head, _ in keys], np.int16),
+        row_branch=np.array([branch_index[head[1]] for head, _ in keys], np.int16),
+        row_bits=np.array([[*path, *(0,) * (blocks - len(path))] for _, path in keys], np.uint8),
+        confidence=np.stack([job.rows[key][0] for key in keys]),
+        correct=np.stack([job.rows[key][1] for key in keys]),
+        temperatures=np.array([job.rows[key][2] for key in keys], np.float32),
+        notes=notes,
+        independent_samples=len(np.unique(dataset.validation_groups.cpu())),
+    )

@@ -1,0 +1,69 @@
+"""How networks are trained: `SupernetSettings`, `TrainingSettings`. No torch here."""
+
+from dataclasses import dataclass, replace
+
+from eenn_rl.errors import check
+from eenn_rl.options import option
+
+DEFAULT_EPOCHS = {"digits": (26, 34, 44)}
+"""Epochs by data set: of the static phase of the shared weights, of their second phase, of full training."""
+OTHER_EPOCHS = (30, 30, 40)
+
+
+@dataclass(frozen=True)
+class SupernetSettings:
+    """Training of the shared weights: first the plain network at the widest bits, then exits and bit-widths."""
+
+    static_epochs: int = option(0, "epochs of the plain network, before exits and bits; 0: what suits the data set")
+    epochs: int = option(0, "epochs with exits and bit-widths drawn at random; 0: what suits the data set")
+    batch_size: int = option(64, "images per step")
+    learning_rate: float = option(0.1, "peak of the one-cycle schedule of the plain network")
+    fine_learning_rate: float = option(0.05, "peak of the one-cycle schedule with exits and bits")
+    weight_decay: float = option(5e-4, "L2 penalty on weights")
+    exit_weight: float = option(0.5, "weight of all exits of a block together in the gradient of the blocks before")
+    distillation: float = option(0.5, "share of an exit's loss that imitates the last exit")
+    calibration_images: int = option(512, "training images that set the batch norm of each path before it is measured")
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        check(self.static_epochs >= 0, "static_epochs", self.static_epochs, "at least 0")
+        check(self.calibration_images >= 2, "calibration_images", self.calibration_images, "at least 2")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Full training of one architecture, quantisation-aware; the static baselines get the same."""
+
+    epochs: int = option(0, "epochs; 0: what suits the data set")
+    batch_size: int = option(64, "images per step")
+    learning_rate: float = option(0.1, "peak of the one-cycle schedule")
+    weight_decay: float = option(5e-4, "L2 penalty on weights")
+    plain_share: float = option(0.4, "share of the epochs before exits and low bit-widths join")
+    exit_weight: float = option(0.5, "weight of each early exit in the gradient of the blocks before")
+    distillation: float = option(0.5, "share of an early exit's loss that imitates the last exit")
+    patience: int = option(0, "stop after so many checks on validation without gain, and keep the best; 0: never")
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        check(0 <= self.plain_share < 1, "plain_share", self.plain_share, "at least 0 and below 1")
+        check(self.patience >= 0, "patience", self.patience, "at least 0")
+
+
+def _check_common(settings: SupernetSettings | TrainingSettings) -> None:
+    check(settings.epochs >= 0, "epochs", settings.epochs, "at least 0")
+    check(settings.batch_size >= 2, "batch_size", settings.batch_size, "at least 2 (batch norm)")
+    check(settings.learning_rate > 0, "learning_rate", settings.learning_rate, "above 0")
+    check(settings.weight_decay >= 0, "weight_decay", settings.weight_decay, "at least 0")
+    check(settings.exit_weight >= 0, "exit_weight", settings.exit_weight, "at least 0")
+    check(0 <= settings.distillation <= 1, "distillation", settings.distillation, "between 0 and 1")
+
+
+def supernet_settings_for(dataset: str, settings: SupernetSettings) -> SupernetSettings:
+    """`settings` with the epochs that suit `dataset` where they are 0."""
+    static, joint, _ = DEFAULT_EPOCHS.get(dataset, OTHER_EPOCHS)
+    return replace(settings, static_epochs=settings.static_epochs or static, epochs=settings.epochs or joint)
+
+
+def training_settings_for(dataset: str, settings: TrainingSettings) -> TrainingSettings:
+    """`settings` with the epochs that suit `dataset` where they are 0."""
+    return replace(settings, epochs=settings.epochs or DEFAULT_EPOCHS.get(dataset, OTHER_EPOCHS)[2])

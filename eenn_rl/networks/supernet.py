@@ -1,0 +1,242 @@
+"""The shared weights: one network with every branch at every block, at every bit-width.
+
+First the plain backbone trains at the widest bits (trained jointly from scratch, shared weights end several points
+below it). Then each step draws a path of bits as an architecture could have, and all heads on it train together,
+imitating the last one. Every bit-width has weights of its own, started from the plain ones: 2-bit weights inside a
+shared set hurt every other width (compare Any-Precision DNNs, Yu et al. 2021, who share weights but not batch norms).
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from eenn_rl.backbone import Backbone
+from eenn_rl.branches import BRANCHES
+from eenn_rl.errors import InputFileError
+from eenn_rl.networks.builder import Network, all_heads
+from eenn_rl.networks.data import Dataset
+from eenn_rl.networks.layers import copy_variant
+from eenn_rl.networks.loop import (
+    Batches,
+    generator_for,
+    load_state,
+    make_optimiser,
+    one_cycle,
+    run_steps,
+    save_state,
+    set_learning_rate,
+)
+from eenn_rl.networks.settings import SupernetSettings, supernet_settings_for
+from eenn_rl.networks.training import exit_loss
+from eenn_rl.progress import NullProgress, Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Supernet:
+    """Trained shared weights; `settings` and `seed` are what they were trained with."""
+
+    network: Network
+    branches: tuple[str, ...]
+    bits: tuple[int, ...]
+    dataset: str
+    settings: SupernetSettings
+    seed: int
+
+    def save(self, path: Path) -> None:
+        """Write the weights, and what they belong to, to `path`."""
+        save_state(path, {"identity": self.identity, "network": self.network.state_dict()})
+
+    @property
+    def identity(self) -> str:
+        """sha256 of all that decides the weights."""
+        return supernet_identity(
+            self.network.backbone, self.branches, self.bits, self.dataset, self.settings, self.seed
+        )
+
+
+def supernet_identity(
+    backbone: Backbone,
+    branches: Sequence[str],
+    bits: Sequence[int],
+    dataset: str,
+    settings: SupernetSettings,
+    seed: int,
+) -> str:
+    """sha256 of all that decides the shared weights."""
+    layers = hashlib.sha256(repr(backbone).encode()).hexdigest()
+    plain = [layers, list(branches), list(bits), dataset, asdict(settings), seed]
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
+
+
+def draw_path(blocks: int, bits: Sequence[int], generator: torch.Generator) -> tuple[int, ...]:
+    """Random bits of each block: one width for all in half of the draws, else up to three stages of their own."""
+
+    def below(n: int) -> int:
+        return int(torch.randint(n, (1,), generator=generator))
+
+    changes = 0 if below(2) else below(3) + 1
+    cuts = sorted(int(c) + 1 for c in torch.randperm(blocks - 1, generator=generator)[:changes]) if blocks > 1 else []
+    path: list[int] = []
+    for end in (*cuts, blocks):
+        path += [bits[below(len(bits))]] * (end - len(path))
+    return tuple(path)
+
+
+class _Scaled(torch.autograd.Function):
+    """The identity whose gradient is multiplied: heads learn at full strength, the trunk hears them softly."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0] * ctx.factor, None
+
+
+def scale_gradient(values: Tensor, factor: float) -> Tensor:
+    """`values`, whose gradient is multiplied by `factor`."""
+    scaled: Tensor = _Scaled.apply(values, factor)  # type: ignore[no-untyped-call]
+    return scaled
+
+
+class _SupernetTraining:
+    """The steps of `train_supernet`."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        dataset: Dataset,
+        settings: SupernetSettings,
+        seed: int,
+        branches: Sequence[str],
+        bits: Sequence[int],
+    ) -> None:
+        self.dataset, self.settings, self.seed, self.bits = dataset, settings, seed, tuple(sorted(bits))
+        self.heads = all_heads(backbone, branches)
+        self.network = Network(backbone, self.heads, self.bits)
+        self.network.initialise(generator_for(seed, "weights"))
+        self.network.to(dataset.train_x.device)
+        self.network.channels_last()
+        self.batches = Batches(len(dataset.train_x), settings.batch_size, seed)
+        self.switch_at = settings.static_epochs * self.batches.per_epoch
+        self.total = self.switch_at + settings.epochs * self.batches.per_epoch
+        self.optimiser = make_optimiser(self.network, settings.learning_rate, settings.weight_decay)
+        self.plain = (max(self.bits),) * len(backbone.blocks)
+
+    def step(self, index: int) -> dict[str, float]:
+        """One step of gradient descent."""
+        chosen = self.batches.at(index).to(self.dataset.train_x.device)
+        images = self.dataset.view(self.dataset.train_x, chosen, generator_for(self.seed, "view", index))
+        images, labels = self.dataset.normalise(images), self.dataset.train_y[chosen]
+        self.network.train()
+        if index in (0, self.switch_at):
+            self._enter(images, plain=index < self.switch_at)
+        if index < self.switch_at:
+            set_learning_rate(self.optimiser, one_cycle(index, self.switch_at, self.settings.learning_rate))
+            loss = functional.cross_entropy(self.network(images, self.plain, self.heads[-1:])[0], labels)
+        else:
+            done, steps = index - self.switch_at, self.total - self.switch_at
+            set_learning_rate(self.optimiser, one_cycle(done, steps, self.settings.fine_learning_rate))
+            loss = self._joint_loss(images, labels, generator_for(self.seed, "path", index))
+        self.optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimiser.step()
+        return {}
+
+    def _joint_loss(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        network, path = self.network, draw_path(len(self.plain), self.bits, generator)
+        values = network.start(images)
+        logits: list[Tensor] = []
+        for index, bits in enumerate(path):
+            values = network.advance(values, index, bits)
+            here = [head for head in self.heads if head[0] == index]
+            factor = 1.0 if index == len(path) - 1 else self.settings.exit_weight / len(here)
+            heard = {name: scale_gradient(value, factor) for name, value in values.items()}
+            logits += [network.classify(heard, head, bits) for head in here]
+        loss = functional.cross_entropy(logits[-1], labels)
+        for early in logits[:-1]:
+            loss = loss + exit_loss(early, labels, logits[-1], self.settings.distillation)
+        return loss
+
+    @torch.no_grad()
+    def _enter(self, images: Tensor, *, plain: bool) -> None:
+        """Begin a phase: every bit-width takes over the plain weights, and what is new is calibrated."""
+        with self.network.calibrating():
+            if plain:
+                self.network(images, self.plain, self.heads[-1:])
+                return
+            widest = max(self.bits)
+            for bits in self.bits:
+                if bits != widest:
+                    copy_variant(self.network.quantised_layers(), widest, bits)
+                self.network(images, (bits,) * len(self.plain), self.heads)
+
+    def finished(self) -> bool:
+        """Never before the end."""
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Network and optimiser."""
+        return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue."""
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def train_supernet(
+    backbone: Backbone,
+    dataset: Dataset,
+    settings: SupernetSettings | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    checkpoint_dir: Path | None = None,
+    *,
+    branches: Sequence[str] = BRANCHES,
+    bits: Sequence[int] = (2, 4, 8),
+) -> Supernet:
+    """Train the shared weights of `backbone` on the training images of `dataset`, where its tensors are.
+
+    The same seed gives the same weights. ``checkpoint_dir/supernet.pt`` is written every few seconds, and one of the
+    same training is continued exactly.
+    """
+    settings = supernet_settings_for(dataset.name, settings or SupernetSettings())
+    job = _SupernetTraining(backbone, dataset, settings, seed, branches, bits)
+    supernet = Supernet(job.network, tuple(branches), job.bits, dataset.name, settings, seed)
+    progress = progress or NullProgress()
+    progress.phase("shared weights", job.total)
+    run_steps(job, checkpoint_dir / "supernet.pt" if checkpoint_dir else None, supernet.identity, progress)
+    return supernet
+
+
+def load_supernet(
+    path: Path,
+    backbone: Backbone,
+    dataset: str,
+    settings: SupernetSettings,
+    seed: int,
+    *,
+    branches: Sequence[str] = BRANCHES,
+    bits: Sequence[int] = (2, 4, 8),
+) -> Supernet:
+    """The shared weights that `Supernet.save` wrote; raises `InputFileError` where they are of another training."""
+    settings = supernet_settings_for(dataset, settings)
+    supernet = Supernet(
+        Network(backbone, all_heads(backbone, branches), sorted(bits)), tuple(branches), tuple(sorted(bits)), dataset,
+        settings, seed,
+    )  # fmt: skip
+    state = load_state(path)
+    if state.get("identity") != supernet.identity:
+        raise InputFileError(f"{path}: expected shared weights of this configuration, found others: train them anew")
+    supernet.network.load_state_dict(state["network"])
+    return supernet
