@@ -1,17 +1,15 @@
 """AgentSettings and SearchResult: what a search is asked for and what it answers, whatever agent does it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from eenn_rl.errors import check
+from eenn_rl.evaluation import Evaluation
 from eenn_rl.options import option
 from eenn_rl.space import Genomes
-
-if TYPE_CHECKING:
-    from eenn_rl.evaluator import Evaluation
 
 AGENTS = ("ppo", "random", "local", "evolution", "nsga2", "exhaustive")
 """The agents that come with the package; others register in entry-point group `eenn_rl.agents`."""
@@ -26,15 +24,15 @@ class AgentSettings:
     policy: str | None = option(
         None, "policy to start from: a file, `shipped`, or `untrained` (default: the shipped one, where it fits)"
     )
-    policy_share: float = option(
-        0.25, "share of the budget for the policy; local search refines its best with the rest"
+    policy_share: float = option(0.25, "share of the budget for the policy; local search has the rest")
+    episodes_per_update: int = option(
+        32, "new architectures the policy proposes between two updates", flag="--policy-episodes"
     )
-    episodes_per_update: int = option(32, "new architectures the policy proposes between two updates")
-    learning_rate: float = option(1e-3, "the policy's learning rate, falling to a tenth")
-    entropy: float = option(0.02, "weight of the policy's entropy, falling to a fifth")
-    clip: float = option(0.2, "PPO's clip range")
-    epochs: int = option(2, "passes over the episodes of each update")
-    imitation: float = option(0.3, "weight of imitating the policy's own 32 best episodes")
+    learning_rate: float = option(1e-3, "the policy's learning rate, falling to a tenth", flag="--policy-learning-rate")
+    entropy: float = option(0.02, "weight of the policy's entropy, falling to a fifth", flag="--policy-entropy")
+    clip: float = option(0.2, "PPO's clip range", flag="--policy-clip")
+    epochs: int = option(2, "passes over the episodes of each update", flag="--policy-epochs")
+    imitation: float = option(0.3, "weight of imitating the policy's own 32 best episodes", flag="--policy-imitation")
     tensorboard: str | None = option(None, "folder for TensorBoard scalars")
 
     def __post_init__(self) -> None:
@@ -76,7 +74,7 @@ class History:
 class SearchResult:
     """What a search found: the best feasible distinct architectures first."""
 
-    best: "tuple[Evaluation, ...]"
+    best: tuple[Evaluation, ...]
     history: History
     stopped: Literal["budget", "exhausted"] = "budget"
     """Whether the budget was spent, or the agent had nothing more to propose."""

@@ -1,0 +1,95 @@
+"""RunConfig: everything that shapes a run, declared once.
+
+Each field is a setting, its default, its help and its command-line flag; the whole is stored in the run folder.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eenn_rl.branches import BRANCHES
+from eenn_rl.errors import InputFileError, check, unknown_name
+from eenn_rl.hardware import DEFAULT_ACCELERATOR
+from eenn_rl.networks.settings import SupernetSettings, TrainingSettings
+from eenn_rl.objective import Objective
+from eenn_rl.options import group, merge, option
+from eenn_rl.search import AgentSettings
+from eenn_rl.serialization import from_json, to_json
+
+ALLOWED_BITS = (2, 4, 8)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run of the main job."""
+
+    backend: str = option("multicore", "hardware backend: a name that `eenn-rl backends` lists")
+    accelerator: str = option(
+        DEFAULT_ACCELERATOR, "a name that `eenn-rl accelerators` lists, or a YAML file (ours, ZigZag's or Stream's)",
+        metavar="NAME|FILE",
+    )  # fmt: skip
+    backbone: str = option(
+        "resnet8", "backbone: resnet8, resnet20, mobilenetv2, mobilenetv1_025, or your own package.module:function"
+    )
+    dataset: str = option(
+        "digits", "digits (embedded), cifar10, cifar100, svhn, or a folder with train/<class>/ and test/<class>/",
+        metavar="NAME|FOLDER",
+    )  # fmt: skip
+    data_root: str | None = option(None, "where downloaded data sets are kept", metavar="DIR")
+    tables: str | None = option(
+        None, "accuracy tables to search on instead of training shared weights: a file, or `shipped`", metavar="FILE"
+    )
+    seed: int = option(0, "fixes every random number of the run")
+    branches: tuple[str, ...] = option(BRANCHES, "branch kinds to choose from")
+    bits: tuple[int, ...] = option(ALLOWED_BITS, "bit-widths to choose from")
+    max_exits: int = option(4, "most exits of an architecture, the last one included")
+    verify: int = option(3, "how many of the best architectures are trained in full and verified")
+    workers: int = option(2, "processes that train in full at a time; the results do not depend on it")
+    objective: Objective = group(Objective)
+    search: AgentSettings = group(AgentSettings)
+    supernet: SupernetSettings = group(SupernetSettings, "supernet")
+    training: TrainingSettings = group(TrainingSettings, "training")
+
+    def __post_init__(self) -> None:
+        for branch in self.branches:
+            if branch not in BRANCHES:
+                raise unknown_name("branch", branch, BRANCHES)
+        for bits in self.bits:
+            check(bits in ALLOWED_BITS, "bits", bits, "one of 2, 4, 8")
+        check(self.seed >= 0, "seed", self.seed, "at least 0")
+        check(self.max_exits >= 1, "max_exits", self.max_exits, "at least 1")
+        check(self.verify >= 0, "verify", self.verify, "at least 0")
+        check(self.workers >= 1, "workers", self.workers, "at least 1")
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """The configuration in a user's JSON or YAML file, unchecked."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+    except FileNotFoundError:
+        raise InputFileError(f"{path}: expected a configuration file, found none: check the path") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputFileError(f"{path}: expected a configuration in YAML or JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise InputFileError(f"{path}: expected a configuration (a mapping), found {type(data).__name__}")
+    return data
+
+
+def make_config(given: Mapping[str, Any], base: Mapping[str, Any] | None = None, source: str = "options") -> RunConfig:
+    """The configuration: defaults, below `base` (a stored one), below what the user typed."""
+    stored = from_json(RunConfig, dict(base or {}), source)
+    return from_json(RunConfig, merge(to_json(stored), dict(given)), "options")
+
+
+def differences(stored: RunConfig, given: Mapping[str, Any]) -> list[str]:
+    """Settings that the user typed and that differ from the stored ones, as ``name: stored -> typed``."""
+    return list(_differences(to_json(stored), to_json(make_config(given, to_json(stored))), ""))
+
+
+def _differences(stored: Any, wanted: Any, name: str) -> list[str]:
+    if isinstance(stored, dict):
+        return [line for key in stored for line in _differences(stored[key], wanted[key], f"{name}.{key}".lstrip("."))]
+    return [] if stored == wanted else [f"{name}: {stored} -> {wanted}"]
