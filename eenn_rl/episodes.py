@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_rl.errors import check
-from eenn_rl.evaluator import EvaluationBatch
+from eenn_rl.evaluation import EvaluationBatch
 from eenn_rl.space import Genomes
 
 

@@ -14,9 +14,8 @@ from eenn_rl.search import AgentSettings
 from eenn_rl.space import Genomes, SearchSpace
 
 if TYPE_CHECKING:
-    from eenn_rl.evaluator import Evaluator
-
     from eenn_agents.ledger import Ledger
+    from eenn_rl.evaluator import Evaluator
 
 State = dict[str, Any]
 """What a checkpoint keeps: numpy arrays, tensors, numbers, strings, and lists and dicts of them."""
@@ -37,7 +36,8 @@ class Task:
     @property
     def space(self) -> SearchSpace:
         """The choices."""
-        return self.evaluator.space
+        space: SearchSpace = self.evaluator.space
+        return space
 
     def generator(self) -> np.random.Generator:
         """A new stream of random numbers, the same for the same seed."""

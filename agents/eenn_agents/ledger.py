@@ -11,10 +11,10 @@ from eenn_rl.search import History
 from eenn_rl.space import Genomes
 
 if TYPE_CHECKING:
+    from eenn_rl.episodes import Recorder
     from eenn_rl.evaluator import Evaluator
 
-    from eenn_rl.episodes import Recorder
-
+Floats = npt.NDArray[np.float64]
 BLOCK = 256
 """Episodes per write: the trajectory file is appended in blocks of this size."""
 
@@ -35,6 +35,7 @@ class Ledger:
         self._columns: dict[str, list[float]] = {name: [] for name in ("reward", "feasible", "accuracy", "elp")}
         self._pending: Genomes = np.zeros(shape, np.int16)
         self.recorded = 0
+        self._best: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -48,6 +49,11 @@ class Ledger:
     def left(self) -> int:
         """Evaluations that the budget still holds."""
         return self.budget - len(self)
+
+    @property
+    def best(self) -> tuple[float, float] | None:
+        """Reward and accuracy of the best feasible architecture so far."""
+        return self._best
 
     def known(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
         """Which of `genomes` have been evaluated, bool [n]."""
@@ -79,9 +85,16 @@ class Ledger:
         self._genomes.append(genomes)
         for name, column in self._columns.items():
             column.extend(getattr(batch, name).tolist())
+        self._note_best(batch.reward, batch.feasible, batch.accuracy)
         self._pending = np.concatenate([self._pending, genomes])
         while len(self._pending) >= BLOCK:
             self._write(BLOCK)
+
+    def _note_best(self, reward: Floats, feasible: npt.NDArray[np.bool_], accuracy: Floats) -> None:
+        if feasible.any():
+            row = int(np.argmax(np.where(feasible, reward, -np.inf)))
+            if self._best is None or reward[row] > self._best[0]:
+                self._best = (float(reward[row]), float(accuracy[row]))
 
     def _write(self, count: int) -> None:
         genomes, self._pending = self._pending[:count], self._pending[count:]
@@ -116,4 +129,5 @@ class Ledger:
         self._columns = {name: state[name].tolist() for name in self._columns}
         self.recorded = int(state["recorded"])
         self._pending = state["genomes"][self.recorded :]
+        self._note_best(state["reward"], state["feasible"].astype(np.bool_), state["accuracy"])
         self._recorder.rewind(self.recorded)

@@ -19,7 +19,6 @@ from eenn_rl.errors import check
 
 if TYPE_CHECKING:
     from eenn_rl.evaluator import Evaluator
-
     from eenn_rl.space import SearchSpace
 
 Indices = npt.NDArray[np.intp]
@@ -75,7 +74,8 @@ class Problem:
         """Share of the backbone's MACs before each block, and 1 at the end: float32 [blocks + 1]."""
         backbone = self.evaluator.space.backbone
         macs = [sum(layer.macs for layer in block.layers) for block in backbone.blocks]
-        return (np.concatenate([[0], np.cumsum(macs)]) / sum(macs)).astype(np.float32)
+        shares: npt.NDArray[np.float32] = (np.concatenate([[0], np.cumsum(macs)]) / sum(macs)).astype(np.float32)
+        return shares
 
     @cached_property
     def branch_macs(self) -> npt.NDArray[np.float32]:
@@ -170,7 +170,8 @@ class EpisodeCore:
         self.observations[on, start + phase[going]] = 0
         self.observations[on, start + following[going]] = 1
         self.masks[on] = self._mask_table[self.problem_of[on], self._mask_row[on]]
-        return which[~going]
+        finished: Indices = which[~going]
+        return finished
 
     def _next_mask_row(self, which: Indices, actions: Indices, phase: Indices, following: Indices) -> Indices:
         """BRANCH and BITS have one row each; CORE's depends on the bits just chosen, BRANCH CORE's follows CORE's."""

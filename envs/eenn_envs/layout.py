@@ -98,7 +98,7 @@ class Layout:
     @property
     def observations(self) -> int:
         """The length of an observation."""
-        return self.slices["preference"].stop
+        return int(self.slices["preference"].stop)
 
     def bounds(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """The lowest and the highest observation."""

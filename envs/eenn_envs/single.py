@@ -73,7 +73,7 @@ class EENNEnv(gymnasium.Env[Observation, np.int64]):
         self._over = bool(len(completed) or len(invalid))
         reward, info = 0.0, dict[str, Any]()
         if len(invalid):
-            reward, info = self.evaluator.lowest_reward, {"invalid_action": True}
+            reward, info = self.evaluator.objective.lowest_reward, {"invalid_action": True}
         elif len(completed):
             batch = self.evaluator.evaluate_batch(self._core.genomes)
             info = {**evaluation_info(batch, 0), "genome": self._core.genomes[0].copy()}
@@ -82,9 +82,10 @@ class EENNEnv(gymnasium.Env[Observation, np.int64]):
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """The legal actions, bool [actions]; sb3-contrib looks for this name."""
-        return self._core.masks[0].copy()
+        masks: npt.NDArray[np.bool_] = self._core.masks[0].copy()
+        return masks
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """The exits decided so far, one line each, where `render_mode` is "ansi"."""
         return describe(self.evaluator.space, self._core.genomes[0]) if self.render_mode == "ansi" else None
 

@@ -14,6 +14,8 @@ from eenn_envs.outcome import evaluation_info
 if TYPE_CHECKING:
     from eenn_rl.evaluator import Evaluator
 
+Floats = npt.NDArray[np.float64]
+Ends = dict[int, dict[str, Any]]
 AutoresetMode = gymnasium.vector.AutoresetMode
 
 
@@ -38,6 +40,7 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
             evaluators = default_evaluator()
         self.evaluators = tuple(evaluators) if isinstance(evaluators, Sequence) else (evaluators,)
         self.num_envs = num_envs
+        self.render_mode = None
         self.layout = layout or layout_for(self.evaluators[0].space)
         low, high = self.layout.bounds()
         self.single_action_space = gymnasium.spaces.Discrete(self.layout.actions)
@@ -54,7 +57,7 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
         """Begin every episode anew; nothing here is random, and no options are taken."""
         super().reset(seed=seed if isinstance(seed, int) else None, options=options)
         self._core.reset(self._all)
-        return self._core.observations.copy(), {}
+        return self.observations(), {}
 
     def step(
         self, actions: npt.NDArray[np.int64]
@@ -62,38 +65,49 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
         npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]
     ]:
         """One decision in every episode; see `EENNEnv.step`."""
-        completed, invalid = self._core.step(self._all, np.asarray(actions))
-        rewards, ends = self.conclude(completed, invalid)
+        rewards, ends = self.advance(np.asarray(actions))
         over = np.zeros(self.num_envs, np.bool_)
         infos: dict[str, Any] = {}
         if ends:
-            finished = np.array(sorted(ends))
-            over[finished] = True
+            over[list(ends)] = True
             infos = self._final_infos(over, ends)
-            self._core.reset(finished)
-        return self._core.observations.copy(), rewards, over, np.zeros(self.num_envs, np.bool_), infos
+            self.restart(np.flatnonzero(over))
+        return self.observations(), rewards, over, np.zeros(self.num_envs, np.bool_), infos
 
-    def conclude(
-        self, completed: Indices, invalid: Indices
-    ) -> tuple[npt.NDArray[np.float64], dict[int, dict[str, Any]]]:
-        """Rewards of this step, and the info of each episode that it ended."""
+    def advance(self, actions: npt.NDArray[np.int64]) -> tuple[Floats, Ends]:
+        """Take one decision in every episode, without beginning those anew that it ends.
+
+        Returns the rewards and, by environment, the info of each episode that ended.
+        """
+        completed, invalid = self._core.step(self._all, actions)
         rewards = np.zeros(self.num_envs)
-        ends: dict[int, dict[str, Any]] = {}
+        ends: Ends = {}
         for number, evaluator in enumerate(self.evaluators):
             refused = invalid[self._core.problem_of[invalid] == number]
-            rewards[refused] = evaluator.lowest_reward
+            rewards[refused] = evaluator.objective.lowest_reward
             ends.update({int(index): {"invalid_action": True} for index in refused})
             built = completed[self._core.problem_of[completed] == number]
-            if not len(built):
-                continue
-            genomes = self._core.genomes[built]
-            batch = evaluator.evaluate_batch(genomes)
-            rewards[built] = batch.reward
-            for row, index in enumerate(built):
-                ends[int(index)] = {**evaluation_info(batch, row), "genome": genomes[row]}
+            if len(built):
+                rewards[built] = self._conclude(evaluator, built, ends)
         return rewards, ends
 
-    def _final_infos(self, over: npt.NDArray[np.bool_], ends: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    def _conclude(self, evaluator: "Evaluator", built: Indices, ends: Ends) -> Floats:
+        genomes = self._core.genomes[built]
+        batch = evaluator.evaluate_batch(genomes)
+        for row, index in enumerate(built):
+            ends[int(index)] = {**evaluation_info(batch, row), "genome": genomes[row]}
+        reward: Floats = batch.reward
+        return reward
+
+    def restart(self, which: Indices) -> None:
+        """Begin the episodes `which` anew."""
+        self._core.reset(which)
+
+    def observations(self) -> npt.NDArray[np.float32]:
+        """What every environment shows now, float32 [num_envs, observation]."""
+        return self._core.observations.copy()
+
+    def _final_infos(self, over: npt.NDArray[np.bool_], ends: Ends) -> dict[str, Any]:
         final_obs = np.full(self.num_envs, None, object)
         final_info: dict[str, Any] = {}
         for index, info in ends.items():

@@ -1,0 +1,155 @@
+"""The default agent: a policy searches by PPO, then guided local search refines the best it found."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from eenn_agents.agent import Agent, State, Task
+from eenn_agents.local import LocalSearch
+from eenn_agents.model import Episodes, EpisodicPPO, build_model, joined
+from eenn_envs.core import EpisodeCore
+from eenn_envs.vector import EENNVectorEnv
+from eenn_rl.space import Genomes
+
+ELITE = 32
+ROUNDS = 8
+"""Samplings per update before it takes as many new architectures as it has found."""
+QUANTILE = 0.6
+"""Advantages are centred on this quantile of the rewards, not their mean: what counts is the best, not the average."""
+
+
+class PolicySearch:
+    """Samples episodes until enough of them are new, evaluates those, and learns from those alone.
+
+    An architecture seen before costs no budget and is left out of the update: without that, nine evaluations in ten
+    are wasted once the policy has sharpened.
+    """
+
+    def __init__(self, task: Task, model: EpisodicPPO) -> None:
+        settings = task.settings
+        self._task, self._settings, self.model = task, settings, model
+        self._generator = torch.Generator().manual_seed(task.seed)
+        environment = task.ledger.problem
+        self._core = EpisodeCore([environment], np.zeros(settings.episodes_per_update, np.intp))
+        self._asked: Episodes | None = None
+        self._elite: Episodes | None = None
+        self._elite_rewards = np.zeros(0)
+        self._budget = max(1, round(settings.budget * settings.policy_share))
+        self.dry = False
+
+    @property
+    def left(self) -> float:
+        """Share of the policy's budget that is left."""
+        return max(0.0, 1 - len(self._task.ledger) / self._budget)
+
+    def ask(self) -> Genomes:
+        """New architectures, sampled from the policy; none once it proposes only what it knows."""
+        found: Episodes | None = None
+        for _ in range(ROUNDS):
+            sampled = self.model.sample_episodes(self._core, self._generator)
+            both = sampled if found is None else joined(found, sampled)
+            found = both.take(self._fresh(both.genomes)[: self._settings.episodes_per_update])
+            if len(found) == self._settings.episodes_per_update:
+                break
+        self._asked = found
+        self.dry = found is None or len(found) < self._settings.episodes_per_update // 4
+        return found.genomes if found is not None else np.zeros((0, self._task.space.max_exits, 5), np.int16)
+
+    def _fresh(self, genomes: Genomes) -> npt.NDArray[np.intp]:
+        _, first = np.unique(genomes.reshape(len(genomes), -1), axis=0, return_index=True)
+        rows = np.sort(first)
+        return rows[~self._task.ledger.known(genomes[rows])]
+
+    def tell(self, _genomes: Genomes, rewards: npt.NDArray[np.float64]) -> None:
+        """One PPO update on the episodes just evaluated."""
+        if self._asked is None or len(rewards) < 2:
+            return
+        episodes = self._asked.take(np.arange(len(rewards)))
+        self._keep_elite(episodes, rewards)
+        centred = rewards - np.quantile(rewards, QUANTILE)
+        advantages = np.clip(centred / (rewards.std() + 1e-3), -2, 2)
+        settings = self._settings
+        self.model.update(
+            episodes,
+            advantages,
+            learning_rate=settings.learning_rate * (0.1 + 0.9 * self.left),
+            entropy=settings.entropy * (0.2 + 0.8 * self.left),
+            clip=settings.clip,
+            epochs=settings.epochs,
+            imitated=self._elite,
+            imitation=settings.imitation,
+        )
+        self.model.logger.record("rollout/reward_mean", float(rewards.mean()))
+        self.model.logger.record("rollout/reward_best", float(self._elite_rewards.max()))
+        self.model.logger.dump(len(self._task.ledger))
+
+    def _keep_elite(self, episodes: Episodes, rewards: npt.NDArray[np.float64]) -> None:
+        every = episodes if self._elite is None else joined(self._elite, episodes)
+        merged = np.concatenate([self._elite_rewards, rewards])
+        best = np.argsort(-merged, kind="stable")[:ELITE]
+        self._elite, self._elite_rewards = every.take(best), merged[best]
+
+    def state(self) -> State:
+        """Weights, optimiser, elite and random numbers."""
+        return {
+            "generator": self._generator.get_state(),
+            "policy": self.model.policy.state_dict(),
+            "optimiser": self.model.policy.optimizer.state_dict(),
+            "elite": None if self._elite is None else dict(vars(self._elite)),
+            "elite_rewards": self._elite_rewards,
+            "dry": self.dry,
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from them."""
+        self._generator.set_state(state["generator"])
+        self.model.policy.load_state_dict(state["policy"])
+        self.model.policy.optimizer.load_state_dict(state["optimiser"])
+        self._elite = None if state["elite"] is None else Episodes(**state["elite"])
+        self._elite_rewards, self.dry = state["elite_rewards"], state["dry"]
+
+
+class PolicyThenLocal:
+    """`PolicySearch` for its share of the budget, then `LocalSearch` from the best that it found."""
+
+    def __init__(self, task: Task, model: EpisodicPPO) -> None:
+        self._task = task
+        self.policy = PolicySearch(task, model)
+        self._local: LocalSearch | None = None
+
+    def ask(self) -> Genomes:
+        """The policy's proposals, later local search's."""
+        if self._local is None and self.policy.left > 0 and not self.policy.dry:
+            proposals = self.policy.ask()
+            if len(proposals):
+                return proposals
+        if self._local is None:
+            self._local = LocalSearch(self._task, self._start())
+        return self._local.ask()
+
+    def _start(self) -> Genomes | None:
+        history = self._task.ledger.history()
+        best: Genomes | None = history.genomes[int(np.argmax(history.reward))] if len(history) else None
+        return best
+
+    def tell(self, genomes: Genomes, rewards: npt.NDArray[np.float64]) -> None:
+        """Pass on to whoever asked."""
+        (self.policy if self._local is None else self._local).tell(genomes, rewards)
+
+    def state(self) -> State:
+        """Both parts."""
+        return {"policy": self.policy.state(), "local": None if self._local is None else self._local.state()}
+
+    def restore(self, state: State) -> None:
+        """Both parts."""
+        self.policy.restore(state["policy"])
+        if state["local"] is not None:
+            self._local = LocalSearch(self._task)
+            self._local.restore(state["local"])
+
+
+def make(task: Task) -> Agent:
+    """The default agent, from an untrained policy."""
+    problem = task.ledger.problem
+    environment = EENNVectorEnv(task.evaluator, num_envs=1, layout=problem.layout)
+    return PolicyThenLocal(task, build_model(environment, task.seed, task.settings.tensorboard))

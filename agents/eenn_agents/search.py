@@ -1,0 +1,123 @@
+"""search: the loop that every agent shares. It counts the budget, logs, reports, saves and resumes."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from eenn_agents import checkpoint as files
+from eenn_agents.agent import Agent, Task
+from eenn_agents.ledger import Ledger
+from eenn_agents.registry import agent_maker
+from eenn_envs.core import Problem
+from eenn_envs.layout import layout_for
+from eenn_rl.episodes import NullRecorder, Recorder
+from eenn_rl.errors import InputFileError
+from eenn_rl.progress import NullProgress, Progress
+from eenn_rl.search import AgentSettings, SearchResult
+from eenn_rl.serialization import to_json
+
+if TYPE_CHECKING:
+    from eenn_rl.evaluator import Evaluator
+
+SAVE_EVERY_S = 8.0
+KEPT = 64
+"""How many of the best architectures a result holds."""
+IDLE_ROUNDS = 200
+"""An agent that proposes nothing new this often in a row has nothing more to say."""
+
+
+def search(
+    agent: str,
+    evaluator: "Evaluator",
+    settings: AgentSettings,
+    seed: int,
+    recorder: Recorder | None = None,
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+) -> SearchResult:
+    """Let `agent` spend ``settings.budget`` distinct evaluations; every one goes to `recorder` as an episode.
+
+    With a `checkpoint` it is saved there at least every ten seconds; a file that exists is continued from, with the
+    same result and log as without the interruption. Raises `EennError` for an unknown agent or a foreign checkpoint.
+    """
+    recorder, progress = recorder or NullRecorder(), progress or NullProgress()
+    progress.phase("search", settings.budget)
+    ledger = Ledger(Problem(evaluator, layout_for(evaluator.space)), settings.budget, recorder, seed)
+    who = agent_maker(agent)(Task(evaluator, settings, seed, ledger))
+    run = _Run(agent, who, ledger, settings, checkpoint, progress)
+    run.resume()
+    stopped = run.finish()
+    return _result(ledger, stopped)
+
+
+class _Run:
+    def __init__(
+        self, name: str, agent: Agent, ledger: Ledger, settings: AgentSettings, path: Path | None, progress: Progress
+    ) -> None:
+        self._agent, self._ledger, self._path, self._progress = agent, ledger, path, progress
+        problem = ledger.problem
+        self._identity = {
+            "agent": name,
+            "seed": ledger.seed,
+            "settings": {key: value for key, value in to_json(settings).items() if key != "tensorboard"},
+            "backbone": problem.evaluator.space.backbone.name,
+            "accelerator": problem.evaluator.space.accelerator.name,
+            "objective": to_json(problem.evaluator.objective),
+        }
+        self._saved = time.monotonic()
+
+    def resume(self) -> None:
+        if self._path is None or not self._path.exists():
+            self._ledger.restore(self._ledger.state())
+            return
+        state = files.load(self._path)
+        if state.get("identity") != self._identity:
+            raise InputFileError(
+                f"{self._path}: expected the checkpoint of this search, found another's (agent, seed, settings or "
+                "problem differ): use the same options, or another run folder"
+            )
+        self._ledger.restore(state["ledger"])
+        self._agent.restore(state["agent"])
+
+    def finish(self) -> Literal["budget", "exhausted"]:
+        idle = 0
+        try:
+            while self._ledger.left > 0 and idle < IDLE_ROUNDS:
+                before = len(self._ledger)
+                genomes = self._agent.ask()
+                if not len(genomes):
+                    break
+                self._agent.tell(genomes, self._ledger.evaluate(genomes))
+                idle = 0 if len(self._ledger) > before else idle + 1
+                self._report()
+                if time.monotonic() - self._saved > SAVE_EVERY_S:
+                    self._save()
+        except KeyboardInterrupt:
+            # Between ask and tell an agent may hold half a thought; the last periodic checkpoint is whole.
+            self._ledger.flush()
+            raise
+        self._ledger.flush()
+        self._save()
+        return "budget" if self._ledger.left == 0 else "exhausted"
+
+    def _save(self) -> None:
+        self._saved = time.monotonic()
+        if self._path is not None:
+            state = {"identity": self._identity, "ledger": self._ledger.state(), "agent": self._agent.state()}
+            files.save(self._path, state)
+
+    def _report(self) -> None:
+        best = self._ledger.best
+        facts: dict[str, Any] = {"episodes": float(len(self._ledger))}
+        if best is not None:
+            facts |= {"reduction": 1 - float(np.exp(-best[0])), "accuracy": best[1]}
+        self._progress.advance(len(self._ledger), **facts)
+
+
+def _result(ledger: Ledger, stopped: Literal["budget", "exhausted"]) -> SearchResult:
+    history = ledger.history()
+    evaluator = ledger.evaluator
+    best = tuple(evaluator.evaluate(evaluator.space.decode(history.genomes[row])) for row in history.ranked()[:KEPT])
+    return SearchResult(best, history, stopped)

@@ -1,0 +1,101 @@
+"""A small problem with the shape of the real one, in closed form: for tests of what only needs rewards."""
+
+import numpy as np
+from eenn_rl.estimator import AccuracyEstimate
+from eenn_rl.evaluation import Evaluation, EvaluationBatch
+
+from eenn_rl.hardware import AcceleratorSpec, ArrayDimension, CoreSpec, Precision
+from eenn_rl.objective import Baseline, Costs, Objective, score
+from eenn_rl.space import LOCATION, Genomes, SearchSpace
+from eenn_rl.zoo import make_backbone
+
+
+def accelerator(bits_of_cores=((8,), (2, 4, 8), (4, 8)), groups=((1, 2),), name="synthetic") -> AcceleratorSpec:
+    cores = tuple(
+        CoreSpec(
+            f"core{i}", "compute", (ArrayDimension("D1", 8 * (i + 1)),), (), tuple(Precision(b, 1e-13) for b in bits)
+        )
+        for i, bits in enumerate(bits_of_cores)
+    )
+    return AcceleratorSpec(name, cores, allocations=(*((i,) for i in range(len(cores))), *groups))
+
+
+def space(backbone="resnet8", **changes) -> SearchSpace:
+    return SearchSpace(make_backbone(backbone, (1, 16, 16)), changes.pop("accelerator", accelerator()), **changes)
+
+
+class SyntheticEvaluator:
+    """The interface of `eenn_rl.evaluator.Evaluator` over a landscape drawn from `seed`."""
+
+    backend = None
+    estimator = None
+
+    def __init__(self, space, backend=None, estimator=None, objective=None, seed=0) -> None:
+        self.space, self.objective = space, objective or Objective()
+        rng = np.random.default_rng(seed)
+        allocations, blocks, kinds = len(space.accelerator.allocations), space.last_location + 1, len(space.branches)
+        width = max(space.bits) + 1
+        self._block_cost = rng.uniform(0.5, 2, (2, blocks, allocations, 1)) * np.sqrt(np.arange(width) / 8)
+        self._branch_cost = rng.uniform(0.05, 0.3, (2, kinds + 1, allocations, 1)) * (np.arange(width) / 8)
+        reach = np.linspace(0.1, 0.7, blocks)[:, None, None] * rng.uniform(0.6, 1.3, (1, kinds + 1, 1))
+        self._reach = np.minimum(reach * np.minimum(1, 0.8 + np.arange(width) / 32), 0.95)
+        self._error = rng.uniform(0, 0.02, (blocks, kinds + 1, 1)) + 0.03 / (1 + np.arange(width))
+        self._seen: set[bytes] = set()
+        statics = space.static(max(space.bits))
+        energy, latency, _, accuracy = (part[:, 0] for part in self._paths(statics))
+        best = int(np.argmin(energy * latency))
+        floor = float(accuracy[best]) - self.objective.accuracy_tolerance
+        self._baseline = Baseline(float(accuracy[best]), floor, float(energy[best]), float(latency[best]))
+        self.static = self.evaluate(space.decode(statics[best]))
+        self._seen.clear()
+
+    def _paths(self, genomes: Genomes):
+        g = genomes.astype(np.int64)
+        n, exits = g.shape[:2]
+        energy, latency, rates, right = (np.zeros((n, exits)) for _ in range(4))
+        spent, left, previous = np.zeros((2, n)), np.ones(n), np.zeros(n, np.int64)
+        for k in range(exits):
+            used = g[:, k, LOCATION] >= 0
+            location, branch, bits, core, branch_core = (np.where(used, g[:, k, c], 0) for c in range(5))
+            for block in range(self.space.last_location + 1):
+                inside = used & (block >= previous) & (block <= location)
+                spent += np.where(inside, self._block_cost[:, block, core, bits], 0)
+            spent += np.where(used, self._branch_cost[:, branch, branch_core, bits], 0)
+            last = location == self.space.last_location
+            rates[:, k] = np.where(used, left * np.where(last, 1, self._reach[location, branch, bits]), 0)
+            right[:, k] = np.where(used, 1 - self._error[location, branch, bits], 0)
+            energy[:, k], latency[:, k] = np.where(used, spent * [[1e-6], [1e-5]], 0)
+            left, previous = left - rates[:, k], np.where(used, location + 1, previous)
+        return energy, latency, rates, right
+
+    def _evaluate(self, genomes: Genomes, baseline: Baseline) -> EvaluationBatch:
+        energy, latency, rates, right = self._paths(genomes)
+        n = len(genomes)
+        last = (genomes[:, :, LOCATION] >= 0).sum(1) - 1
+        accuracy = (rates * right).sum(1)
+        costs = Costs(energy, latency, last, np.ones(n, np.bool_), np.zeros(n), np.zeros(n, np.bool_))
+        scores = score(self.objective, baseline, accuracy, rates, costs)
+        return EvaluationBatch(
+            scores.reward, scores.feasible, accuracy, scores.energy_j, scores.latency_s, scores.elp,
+            1 - scores.elp / baseline.elp, rates, right, np.zeros_like(rates), scores.violations,
+        )  # fmt: skip
+
+    def evaluate_batch(self, genomes: Genomes) -> EvaluationBatch:
+        self._seen.update(genome.tobytes() for genome in genomes)
+        return self._evaluate(genomes, self._baseline)
+
+    def evaluate(self, architecture) -> Evaluation:
+        batch = self.evaluate_batch(self.space.encode(architecture)[np.newaxis])
+        used = len(architecture.exits)
+        estimate = AccuracyEstimate(
+            float(batch.accuracy[0]), tuple(batch.exit_rates[0, :used].tolist()),
+            tuple(batch.exit_accuracies[0, :used].tolist()), (0.0,) * used, "synthetic",
+        )  # fmt: skip
+        plain = (float(getattr(batch, name)[0]) for name in ("energy_j", "latency_s", "elp", "elp_reduction"))
+        return Evaluation(
+            architecture, float(batch.reward[0]), bool(batch.feasible[0]), estimate, None, *plain, (), {}
+        )  # fmt: skip
+
+    @property
+    def distinct(self) -> int:
+        return len(self._seen)
