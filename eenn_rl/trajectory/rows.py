@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eenn_rl.episodes import EpisodeBatch
 from eenn_rl.trajectory.schema import DIGEST_BYTES, EPISODES, STEPS
 
 Array = npt.NDArray[Any]
@@ -16,11 +15,6 @@ Columns = Mapping[str, Array]
 UNSEALED = bytes(DIGEST_BYTES)
 """What stands before the first episode's digest."""
 
-_TEXT = next(column.dtype for column in EPISODES if column.name == "failure")
-_EVALUATED = (
-    "feasible", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction", "exit_rates", "exit_accuracies",
-    "thresholds", "violations",
-)  # fmt: skip
 _SEALED = tuple(column.name for column in EPISODES if column.compared)
 
 
@@ -61,32 +55,6 @@ class Difference:
     def __str__(self) -> str:
         where = f"episode {self.episode}" + ("" if self.step is None else f", step {self.step}")
         return f"{where}, {self.field}: logged {self.logged}, found {self.found}"
-
-
-def rows_of(batch: EpisodeBatch, first_step: int, wall_s: float) -> Rows:
-    """`batch` without its padding, to stand behind `first_step` logged steps; digests are still empty."""
-    kept = np.arange(batch.actions.shape[1]) < batch.lengths[:, None]
-    steps = {column.name: np.ascontiguousarray(getattr(batch, column.name)[kept], column.dtype) for column in STEPS}
-    lengths = batch.lengths.astype(np.int64)
-    evaluation = batch.evaluation
-    reasons = evaluation.failures or [""] * len(batch)
-    episodes = {
-        "start": first_step + np.cumsum(lengths) - lengths,
-        "length": batch.lengths,
-        "seed": batch.seeds,
-        "return": np.where(kept, batch.rewards, 0.0).sum(1),
-        "architecture": batch.genomes,
-        **{name: getattr(evaluation, name) for name in _EVALUATED},
-        "failure": np.array([_shorten(reason) for reason in reasons], _TEXT),
-        "wall_s": np.full(len(batch), wall_s),
-        "digest": np.zeros((len(batch), DIGEST_BYTES), np.uint8),
-    }
-    return Rows(steps, {c.name: np.ascontiguousarray(episodes[c.name], c.dtype) for c in EPISODES})
-
-
-def _shorten(reason: str | None) -> bytes:
-    """UTF-8 that fits the column, cut between characters."""
-    return (reason or "").encode()[: np.dtype(_TEXT).itemsize].decode(errors="ignore").encode()
 
 
 def as_bytes(column: Array) -> npt.NDArray[np.uint8]:

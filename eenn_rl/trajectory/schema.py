@@ -111,7 +111,7 @@ GROUPS: dict[str, tuple[Column, ...]] = {
 }
 """Columns that grow together. A group's datasets lie under its name, the text beside the verifications."""
 
-CHUNK_BYTES = 1 << 19
+CHUNK_BYTES = 1 << 17
 """Aim for one chunk, before compression."""
 
 
@@ -121,8 +121,8 @@ def dataset_path(group: str, column: Column) -> str:
 
 
 def chunk_rows(column: Column, dimensions: Dimensions) -> int:
-    """Rows per chunk: a power of two of at most `CHUNK_BYTES`, between 16 and 4096."""
+    """Rows per chunk: a power of two of at most `CHUNK_BYTES`, between 16 and 1024."""
     size = np.dtype(column.dtype).itemsize
     for extent in column.row_shape(dimensions):
         size *= extent
-    return min(4096, max(16, 1 << (CHUNK_BYTES // size).bit_length() - 1)) if size <= CHUNK_BYTES else 1
+    return min(1024, max(16, 1 << (CHUNK_BYTES // size).bit_length() - 1)) if size <= CHUNK_BYTES else 1

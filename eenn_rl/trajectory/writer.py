@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_rl.episodes import EpisodeBatch
+from eenn_rl.trajectory.flatten import rows_of
 from eenn_rl.trajectory.interrupts import interrupts_deferred
 from eenn_rl.trajectory.layout import LIBVER, datasets, lay_out
 from eenn_rl.trajectory.meta import RunMeta
@@ -18,7 +19,7 @@ from eenn_rl.trajectory.overlay import Overlay
 from eenn_rl.trajectory.publish import PublishedFile
 from eenn_rl.trajectory.reader import TrajectoryLog, open_log
 from eenn_rl.trajectory.records import verification_row
-from eenn_rl.trajectory.rows import UNSEALED, Rows, digests, first_difference, rows_of
+from eenn_rl.trajectory.rows import UNSEALED, Rows, digests, first_difference
 from eenn_rl.trajectory.schema import EPISODES, STEPS, TrajectoryError
 
 QUIET_S = (0.5, 5.0)
@@ -95,18 +96,18 @@ class TrajectoryWriter:
         """Episodes that are safe in the file."""
         return self._saved
 
-    def expect_existing(self, first_episode: int) -> None:
-        """The next episodes added are those from `first_episode` on, executed again: logged ones are compared.
+    def rewind(self, episodes: int) -> None:
+        """The next episodes added follow the first `episodes`: those that the log already holds are compared.
 
-        A resumed search starts from its last checkpoint, `first_episode` episodes into the run. Those that the log
-        already holds must come out equal, bit for bit, and are not added twice.
+        A search that continues from its checkpoint repeats what was logged since. That must come out equal, bit for
+        bit, and is not added twice.
         """
-        if first_episode > self._total:
+        if episodes > self._total:
             raise TrajectoryError(
-                f"{self._published.path}: expected at least {first_episode} episodes, as many as the checkpoint knows, "
+                f"{self._published.path}: expected at least {episodes} episodes, as many as the checkpoint knows, "
                 f"found {self._total}: the log is not this checkpoint's; put it back or start a new run"
             )
-        self._check_from = first_episode
+        self._check_from = episodes
 
     def add_episodes(self, batch: EpisodeBatch) -> None:
         """Append `batch`; flush where it is time."""
