@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,8 +58,21 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same with every tensor on `device`."""
-        moved = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in vars(self).items()}
-        return Dataset(**moved)
+        return _rebuilt({key: _moved(value, device) for key, value in vars(self).items()})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sent to another process as plain arrays: torch's own way needs shared memory, which containers ration."""
+        plain = {key: value.cpu().numpy() if isinstance(value, Tensor) else value for key, value in vars(self).items()}
+        return _rebuilt, (plain,)
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:
+    return value.to(device) if isinstance(value, Tensor) else value
+
+
+def _rebuilt(values: dict[str, Any]) -> Dataset:
+    tensors: dict[str, Any] = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in values.items()}
+    return Dataset(**tensors)
 
 
 def _statistics(images: Tensor) -> tuple[Tensor, Tensor]:

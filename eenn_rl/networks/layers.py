@@ -79,8 +79,10 @@ class Variant(nn.Module):
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the weights (He et al. 2015, fan-out for convolutions); the rest keeps its constants."""
         if hasattr(self, "weight"):
-            mode = "fan_out" if self.weight.dim() == 4 and self.weight.shape[1] > 1 else "fan_in"
-            nn.init.kaiming_normal_(self.weight, mode=mode, nonlinearity="relu", generator=generator)
+            dense = self.weight.dim() == 4 and self.weight.shape[1] > 1
+            nn.init.kaiming_normal_(
+                self.weight, mode="fan_out" if dense else "fan_in", nonlinearity="relu", generator=generator
+            )
 
 
 class QuantisedLayer(nn.Module):

@@ -36,10 +36,11 @@ def weight_step(weight: Tensor, bits: int) -> Tensor:
     """The step of each output channel (the first axis), shaped to broadcast against `weight`."""
     flat = weight.detach().flatten(1)
     if bits in GAUSSIAN_STEP:
-        step = flat.square().mean(1).sqrt() * GAUSSIAN_STEP[bits]
+        step: Tensor = torch.linalg.vector_norm(flat, dim=1) * (GAUSSIAN_STEP[bits] / flat.shape[1] ** 0.5)
     else:
         step = flat.abs().amax(1) / 2 ** (bits - 1)
-    return step.clamp_min(1e-12).view(-1, *[1] * (weight.dim() - 1))
+    shape = (-1, *[1] * (weight.dim() - 1))
+    return step.clamp_min(1e-12).view(shape)
 
 
 def quantise_weight(weight: Tensor, bits: int) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from eenn_rl.errors import check
 from eenn_rl.options import option
 
-DEFAULT_EPOCHS = {"digits": (26, 34, 44)}
+DEFAULT_EPOCHS = {"digits": (30, 36, 40)}
 """Epochs by data set: of the static phase of the shared weights, of their second phase, of full training."""
 OTHER_EPOCHS = (30, 30, 40)
 
@@ -20,6 +20,7 @@ class SupernetSettings:
     learning_rate: float = option(0.1, "peak of the one-cycle schedule of the plain network")
     fine_learning_rate: float = option(0.05, "peak of the one-cycle schedule with exits and bits")
     weight_decay: float = option(5e-4, "L2 penalty on weights")
+    branches_per_step: int = option(0, "branches of each block, drawn at random, that a step trains; 0: all")
     exit_weight: float = option(0.5, "weight of all exits of a block together in the gradient of the blocks before")
     distillation: float = option(0.5, "share of an exit's loss that imitates the last exit")
     calibration_images: int = option(512, "training images that set the batch norm of each path before it is measured")
@@ -27,6 +28,7 @@ class SupernetSettings:
     def __post_init__(self) -> None:
         _check_common(self)
         check(self.static_epochs >= 0, "static_epochs", self.static_epochs, "at least 0")
+        check(self.branches_per_step >= 0, "branches_per_step", self.branches_per_step, "at least 0")
         check(self.calibration_images >= 2, "calibration_images", self.calibration_images, "at least 2")
 
 

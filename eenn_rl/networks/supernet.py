@@ -20,7 +20,7 @@ from torch.nn import functional
 from eenn_rl.backbone import Backbone
 from eenn_rl.branches import BRANCHES
 from eenn_rl.errors import InputFileError
-from eenn_rl.networks.builder import Network, all_heads
+from eenn_rl.networks.builder import Head, Network, all_heads
 from eenn_rl.networks.data import Dataset
 from eenn_rl.networks.layers import copy_variant
 from eenn_rl.networks.loop import (
@@ -158,7 +158,7 @@ class _SupernetTraining:
         logits: list[Tensor] = []
         for index, bits in enumerate(path):
             values = network.advance(values, index, bits)
-            here = [head for head in self.heads if head[0] == index]
+            here = self._heads_at(index, generator)
             factor = 1.0 if index == len(path) - 1 else self.settings.exit_weight / len(here)
             heard = {name: scale_gradient(value, factor) for name, value in values.items()}
             logits += [network.classify(heard, head, bits) for head in here]
@@ -166,6 +166,12 @@ class _SupernetTraining:
         for early in logits[:-1]:
             loss = loss + exit_loss(early, labels, logits[-1], self.settings.distillation)
         return loss
+
+    def _heads_at(self, index: int, generator: torch.Generator) -> list[Head]:
+        """The heads after block `index` that this step trains."""
+        here = [head for head in self.heads if head[0] == index]
+        count = self.settings.branches_per_step or len(here)
+        return [here[int(i)] for i in torch.randperm(len(here), generator=generator)[:count].sort().values]
 
     @torch.no_grad()
     def _enter(self, images: Tensor, *, plain: bool) -> None:

@@ -19,10 +19,10 @@ _schemas: list[torch.library.Library] = []  # a library's operators live as long
 
 
 def _declare_missing() -> None:
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name in _OPERATORS:
         if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor x) -> Tensor")
+            library.define(f"{name}(Tensor x) -> Tensor")  # type: ignore[no-untyped-call]
     _schemas.append(library)
 
 
