@@ -1,12 +1,26 @@
-"""Estimator: accuracy, exit rates and thresholds of any architecture from measured tables. No torch."""
+"""Estimator: accuracy, exit rates and thresholds of any architecture from measured tables. No torch.
+
+Accuracy depends on where the exits are, what they are made of and their bits, not on cores: architectures that share
+these share a *profile*, whose frontier of threshold settings is found once (`eenn_rl.tuning`) and remembered.
+"""
 
 from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
 
 from eenn_rl.errors import check
-from eenn_rl.levels import LEVELS, confidence_levels
+from eenn_rl.frontiers import FrontierStore
+from eenn_rl.levels import LEVELS, confidence_levels, threshold_of
+from eenn_rl.rows import RowFinder
 from eenn_rl.tables import AccuracyTables
+from eenn_rl.tuning import MODES, Demands, Frontier, Mode, frontier, leave_at
 
-__all__ = ["LEVELS", "AccuracyEstimate", "AccuracyTables", "confidence_levels"]
+__all__ = ["LEVELS", "AccuracyEstimate", "AccuracyTables", "Choice", "Estimator", "confidence_levels"]
+
+Genomes = npt.NDArray[np.int16]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -15,7 +29,8 @@ class AccuracyEstimate:
 
     `exit_accuracies` are those of the samples that leave at each exit (0 where none does); `thresholds` the
     confidence from which a sample leaves: 0 for the last exit, 2 (never reached) for one that is off. `origin` says
-    where the numbers come from: ``tables:<dataset>:<fingerprint>``.
+    where the numbers come from: ``tables:<dataset>:<fingerprint>``, after a ``~`` where an exit's path of bits was not
+    measured and the nearest one stands in.
     """
 
     accuracy: float
@@ -29,3 +44,84 @@ class AccuracyEstimate:
         lengths = {len(self.exit_rates), len(self.exit_accuracies), len(self.thresholds)}
         check(len(lengths) == 1 and 0 not in lengths, "exit rates, accuracies, thresholds", lengths, "of one length")
         check(abs(sum(self.exit_rates) - 1.0) < 1e-9, "exit_rates", self.exit_rates, "shares that add up to 1")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Thresholds chosen for `n` architectures: `levels` uint8 [n, s], and what they do (padding 0)."""
+
+    accuracy: Floats
+    exit_rates: Floats
+    levels: npt.NDArray[np.uint8]
+
+    @property
+    def thresholds(self) -> Floats:
+        """As confidences, float64 [n, s]."""
+        return threshold_of(self.levels)
+
+
+class Estimator:
+    """Estimates from `tables`; `thresholds` is ``per_exit`` (each exit its own) or ``global`` (one for all)."""
+
+    def __init__(self, tables: AccuracyTables, thresholds: Mode = "per_exit") -> None:
+        check(thresholds in MODES, "thresholds", thresholds, "one of " + ", ".join(MODES))
+        self.tables, self.mode = tables, thresholds
+        self._finder = RowFinder(tables)
+        self._stores: dict[Demands, FrontierStore] = {}
+        self._right = tables.correct.sum(axis=1)
+
+    @property
+    def origin(self) -> str:
+        """Where estimates come from."""
+        return f"tables:{self.tables.dataset}:{self.tables.fingerprint[:12]}"
+
+    def rows(self, genomes: Genomes) -> npt.NDArray[np.int32]:
+        """The table row of every exit of `genomes` [n, max_exits, 5], int32 [n, max_exits]; -1 where unused.
+
+        Branches of a genome are indices into the tables' `branches`.
+        """
+        return self._finder.rows(genomes)
+
+    def approximated(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
+        """Which exits stand on the nearest row as their own path was not measured, bool [n, max_exits]."""
+        return self._finder.approximated(genomes)
+
+    def static_accuracy(self, bits: int) -> float:
+        """Accuracy of the network without exits at `bits`."""
+        last = len(self.tables.backbone.blocks) - 1
+        row = self._finder.nearest((bits,) * (last + 1), last, -1)[0]
+        return int(self._right[row]) / self.tables.samples
+
+    def choose(self, genomes: Genomes, weights: Floats, demands: Demands) -> Choice:
+        """The best thresholds for costs `weights` [n, s] of a sample that leaves at each exit.
+
+        They minimise the expected weight among the settings that hold `demands`; where none does, the setting that
+        comes closest is taken.
+        """
+        store = self._stores.get(demands)
+        if store is None or store.exits != genomes.shape[1]:
+            store = self._stores[demands] = FrontierStore(genomes.shape[1], partial(self._frontier, demands))
+        counts, right, levels = store.choose(self._finder.profiles(genomes), weights)
+        return Choice(right / self.tables.samples, counts / self.tables.samples, levels)
+
+    def _frontier(self, demands: Demands, profile: int) -> Frontier:
+        rows = list(self._finder.rows_of(profile))
+        return frontier(self.tables.confidence[rows], self.tables.correct[rows], demands, self.mode)
+
+    def estimate(self, genome: Genomes, levels: npt.NDArray[np.uint8]) -> AccuracyEstimate:
+        """What `genome` [max_exits, 5] does at threshold `levels` [max_exits], recounted sample by sample."""
+        rows = self.rows(genome[np.newaxis])[0]
+        rows = rows[rows >= 0]
+        left = leave_at(self.tables.confidence[rows], levels[: len(rows)])
+        right = np.take_along_axis(self.tables.correct[rows], left[np.newaxis], axis=0)[0]
+        counts = np.bincount(left, minlength=len(rows))
+        hits = np.bincount(left[right], minlength=len(rows))
+        accuracies = [int(hit) / int(count) if count else 0.0 for hit, count in zip(hits, counts, strict=True)]
+        approximate = "~" if self.approximated(genome[np.newaxis]).any() else ""
+        return AccuracyEstimate(
+            int(hits.sum()) / self.tables.samples,
+            tuple(int(count) / self.tables.samples for count in counts),
+            tuple(accuracies),
+            tuple(threshold_of(levels[: len(rows)]).tolist()),
+            approximate + self.origin,
+        )

@@ -9,7 +9,7 @@ from eenn_rl.architecture import Architecture
 from eenn_rl.cost import CostReport, Violation
 from eenn_rl.errors import check
 from eenn_rl.estimator import AccuracyEstimate
-from eenn_rl.objective import VIOLATIONS
+from eenn_rl.objective import VIOLATIONS, Baseline, Costs, Objective, Scores
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -62,8 +62,6 @@ class EvaluationBatch:
     """[n]"""
     exit_rates: Floats
     """[n, max_exits]"""
-    exit_accuracies: Floats
-    """[n, max_exits]"""
     thresholds: Floats
     """[n, max_exits]"""
     violations: Floats
@@ -75,7 +73,7 @@ class EvaluationBatch:
         for name in ("reward", "feasible", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction"):
             found = getattr(self, name).shape
             check(found == (n,), f"evaluation batch {name}", found, f"of shape {(n,)}")
-        for name, columns in (("exit_accuracies", exits), ("thresholds", exits), ("violations", len(VIOLATIONS))):
+        for name, columns in (("thresholds", exits), ("violations", len(VIOLATIONS))):
             found = getattr(self, name).shape
             check(found == (n, columns), f"evaluation batch {name}", found, f"of shape {(n, columns)}")
 
@@ -90,7 +88,47 @@ class EvaluationBatch:
 
 
 ARRAYS = (
-    "reward", "feasible", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction", "exit_rates",
-    "exit_accuracies", "thresholds", "violations",
+    "reward", "feasible", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction", "exit_rates", "thresholds",
+    "violations",
 )  # fmt: skip
 """The arrays of an `EvaluationBatch`, in order: the first seven [n], the others [n, ...]."""
+
+
+def explain(
+    objective: Objective, baseline: Baseline, accuracy: float, rates: Floats, costs: Costs, report: CostReport | None
+) -> tuple[Violation, ...]:
+    """The constraints that one architecture (row 0 of `costs`, `rates` [1, s]) breaks, in their own units."""
+    last = int(costs.last[0])
+    limit = 1.0 + objective.overhead
+    latency = float(costs.latency_s[0, last])
+    kept = rates[0, : last + 1]
+    bounds = [
+        Violation("energy to the last exit", float(costs.energy_j[0, last]), limit * baseline.energy_j, "J"),
+        Violation("latency to the last exit", latency, limit * baseline.latency_s, "s"),
+    ]
+    if objective.deadline_s is not None:
+        bounds.append(Violation("worst-case latency", float(costs.latency_s.max()), objective.deadline_s, "s"))
+    if objective.memory_bytes is not None:
+        bounds.append(Violation("weights", float(costs.weight_bytes[0]), objective.memory_bytes, "B"))
+    found = [bound for bound in bounds if bound.demand > bound.bound]
+    if accuracy < baseline.floor:
+        found.insert(0, Violation("accuracy (at least)", accuracy, baseline.floor, "share"))
+    if float(kept.min()) < objective.min_exit_rate:
+        exit_ = int(kept.argmin())
+        found.append(Violation(f"use of exit {exit_} (at least)", float(kept[exit_]), objective.min_exit_rate, "share"))
+    return (*found, *(report.violations if report else ()))
+
+
+def terms(objective: Objective, baseline: Baseline, accuracy: float, scores: Scores) -> dict[str, float]:
+    """Every part of one architecture's reward by name (row 0 of `scores`)."""
+    named = {f"violation_{name}": float(value) for name, value in zip(VIOLATIONS, scores.violations[0], strict=True)}
+    return {
+        "reward": float(scores.reward[0]),
+        "base": objective.base,
+        "accuracy": accuracy,
+        "accuracy_floor": baseline.floor,
+        "headroom": baseline.floor - baseline.accuracy + objective.accuracy_tolerance,
+        "elp": float(scores.elp[0]),
+        "elp_static": baseline.elp,
+        **named,
+    }

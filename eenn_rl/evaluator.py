@@ -1,6 +1,215 @@
 """Evaluator: architecture -> estimate and cost -> reward; single and batch; remembers what it has seen."""
 
-from eenn_rl.evaluation import Evaluation, EvaluationBatch
-from eenn_rl.objective import VIOLATIONS
+from functools import cached_property
+from math import inf
 
-__all__ = ["VIOLATIONS", "Evaluation", "EvaluationBatch"]
+import numpy as np
+
+from eenn_rl.architecture import Architecture
+from eenn_rl.costing import Costing
+from eenn_rl.errors import BackendError, InvalidValueError, check
+from eenn_rl.estimator import Choice, Estimator
+from eenn_rl.evaluation import Evaluation, EvaluationBatch, explain, terms
+from eenn_rl.hookspecs import HardwareBackend
+from eenn_rl.objective import VIOLATIONS, Baseline, Costs, Objective, Scores, least_count, score
+from eenn_rl.seen import Seen
+from eenn_rl.space import BRANCH, Genomes, SearchSpace
+from eenn_rl.tuning import Demands
+
+__all__ = ["VIOLATIONS", "Evaluation", "EvaluationBatch", "Evaluator"]
+
+FAILURE_SHARE = 0.5
+"""A backend that fails on more than this share of the distinct architectures ends the search ..."""
+FAILURES_BEFORE = 20
+"""... once there were this many failures."""
+
+
+class Evaluator:
+    """Evaluates architectures of `space`: accuracy from `estimator`, costs from `backend`, reward from `objective`.
+
+    Single and batch evaluations agree to the last bit. `limit_s` bounds one call of a backend that costs single
+    workloads. What has been evaluated is remembered (about 300 bytes each); `distinct` counts it.
+
+    Raises:
+        InvalidValueError: the tables do not fit the space.
+        BackendError: the backend cannot cost the static network, or later fails too often.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        backend: HardwareBackend,
+        estimator: Estimator,
+        objective: Objective,
+        limit_s: float | None = None,
+    ) -> None:
+        self.space, self.backend, self.estimator, self.objective = space, backend, estimator, objective
+        _check_tables(space, estimator)
+        names = estimator.tables.branches
+        self._branch_index = np.array([-1, *(names.index(branch) for branch in space.branches)], np.int16)
+        self._costing = Costing(space, backend, limit_s)
+        self._seen = Seen(space.max_exits)
+        self.failures = 0
+
+    @property
+    def distinct(self) -> int:
+        """How many distinct architectures have been evaluated."""
+        return len(self._seen)
+
+    @property
+    def lowest_reward(self) -> float:
+        """The reward of a failed backend and of an invalid action: no architecture gets less."""
+        return self.objective.lowest_reward
+
+    @property
+    def static_bits(self) -> int:
+        """Bits of the static baseline: 8, or the highest that the space allows where it does not allow 8."""
+        bits = self.space.usable_bits
+        return 8 if 8 in bits else max(bits)
+
+    @cached_property
+    def _statics(self) -> dict[int, tuple[Genomes, float, float]]:
+        """By bits: the static network on its best allocation, with its energy and latency."""
+        return {bits: self._best_static(bits) for bits in self.space.usable_bits}
+
+    def _best_static(self, bits: int) -> tuple[Genomes, float, float]:
+        genomes = self.space.static(bits)
+        costs, reasons = self._costing.costs(genomes)
+        weights = np.where(costs.failed, np.inf, costs.weights(self.objective.minimise)[:, 0])
+        # What does not fit its memory is taken only where nothing fits.
+        best = int(np.lexsort((weights, ~costs.fits))[0])
+        if costs.failed[best]:
+            raise BackendError(f"the backend failed on the static {bits}-bit network: it {reasons[best]}")
+        return genomes[best], float(costs.energy_j[best, 0]), float(costs.latency_s[best, 0])
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """What rewards and bounds are measured against."""
+        _, energy, latency = self._statics[self.static_bits]
+        accuracy = self.estimator.static_accuracy(self.static_bits)
+        floor = self.objective.accuracy_floor(accuracy, self.estimator.tables.images)
+        check(energy > 0 and latency > 0, "cost of the static network", (energy, latency), "above 0")
+        return Baseline(accuracy, floor, energy, latency)
+
+    @cached_property
+    def demands(self) -> Demands:
+        """The accuracy floor and the least use of an exit, as counts of validation samples."""
+        samples = self.estimator.tables.samples
+        return Demands(least_count(self.baseline.floor, samples), least_count(self.objective.min_exit_rate, samples))
+
+    @cached_property
+    def static(self) -> Evaluation:
+        """The network without exits at 8 bits (or `static_bits`) on its best allocation by the objective."""
+        return self._evaluation(self._statics[self.static_bits][0])
+
+    @cached_property
+    def static_best_bits(self) -> Evaluation:
+        """The best network without exits, of any allowed bits, whose accuracy reaches the same floor."""
+        reaching = [
+            bits
+            for bits in self.space.usable_bits
+            if bits == self.static_bits or self.estimator.static_accuracy(bits) >= self.baseline.floor
+        ]
+        return self._evaluation(self._statics[min(reaching, key=self._static_quantity)][0])
+
+    def _static_quantity(self, bits: int) -> float:
+        _, energy, latency = self._statics[bits]
+        return {"elp": energy * latency, "energy": energy, "latency": latency}[self.objective.minimise]
+
+    def evaluate(self, architecture: Architecture) -> Evaluation:
+        """Evaluate one architecture, with the backend's full report."""
+        return self._evaluation(self.space.encode(architecture), remember=True)
+
+    def evaluate_batch(self, genomes: Genomes) -> EvaluationBatch:
+        """Evaluate `genomes` int16 [n, max_exits, 5]; each distinct one once, ever."""
+        keys, fresh = self._seen.fresh(genomes)
+        if len(fresh):
+            batch = self.score_batch(genomes[fresh])
+            self._seen.add([keys[index] for index in fresh], batch)
+            self._count_failures(batch)
+        return self._seen.recall(keys)
+
+    def score_batch(self, genomes: Genomes) -> EvaluationBatch:
+        """Evaluate `genomes` without remembering or counting them: for sweeps over whole spaces."""
+        legal = self.space.legal(genomes)
+        if not legal.all():
+            check(False, "genome", genomes[int(legal.argmin())].tolist(), "a legal architecture's")
+        _, choice, costs, reasons, scores = self._score(genomes)
+        elp = np.where(costs.failed, np.inf, scores.elp)
+        return EvaluationBatch(
+            reward=scores.reward,
+            feasible=scores.feasible,
+            accuracy=choice.accuracy,
+            energy_j=np.where(costs.failed, np.inf, scores.energy_j),
+            latency_s=np.where(costs.failed, np.inf, scores.latency_s),
+            elp=elp,
+            elp_reduction=1.0 - elp / self.baseline.elp,
+            exit_rates=choice.exit_rates,
+            thresholds=choice.thresholds,
+            violations=scores.violations,
+            failures=[reasons.get(row) for row in range(len(genomes))] if reasons else None,
+        )
+
+    def _score(self, genomes: Genomes) -> tuple[Genomes, Choice, Costs, dict[int, str], Scores]:
+        """Genomes with the tables' branches, thresholds, costs, the backend's failures, and scores."""
+        translated = genomes.copy()
+        translated[:, :, BRANCH] = self._branch_index[genomes[:, :, BRANCH] + 1]
+        costs, reasons = self._costing.costs(genomes)
+        choice = self.estimator.choose(translated, costs.weights(self.objective.minimise), self.demands)
+        return (
+            translated,
+            choice,
+            costs,
+            reasons,
+            score(self.objective, self.baseline, choice.accuracy, choice.exit_rates, costs),
+        )
+
+    def _count_failures(self, batch: EvaluationBatch) -> None:
+        if batch.failures is None:
+            return
+        self.failures += sum(reason is not None for reason in batch.failures)
+        if self.failures >= FAILURES_BEFORE and self.failures > FAILURE_SHARE * self.distinct:
+            last = next(reason for reason in reversed(batch.failures) if reason is not None)
+            raise BackendError(
+                f"the backend failed on {self.failures} of {self.distinct} architectures, more than "
+                f"{FAILURE_SHARE:.0%} of them; on the last one it {last}"
+            )
+
+    def _evaluation(self, genome: Genomes, *, remember: bool = False) -> Evaluation:
+        genomes = genome[np.newaxis]
+        if remember:
+            self.evaluate_batch(genomes)
+        translated, choice, costs, reasons, scores = self._score(genomes)
+        architecture = self.space.decode(genome)
+        report = None if reasons else self._costing.report(architecture)
+        accuracy = float(choice.accuracy[0])
+        expected = (scores.energy_j, scores.latency_s, scores.elp)
+        energy, latency, elp = (inf if reasons else float(value[0]) for value in expected)
+        return Evaluation(
+            architecture,
+            float(scores.reward[0]),
+            bool(scores.feasible[0]),
+            self.estimator.estimate(translated[0], choice.levels[0]),
+            report,
+            energy,
+            latency,
+            elp,
+            1.0 - elp / self.baseline.elp,
+            explain(self.objective, self.baseline, accuracy, choice.exit_rates, costs, report),
+            terms(self.objective, self.baseline, accuracy, scores),
+            reasons.get(0),
+        )
+
+
+def _check_tables(space: SearchSpace, estimator: Estimator) -> None:
+    """The tables must be of the space's backbone and hold its branches and bits."""
+    tables = estimator.tables
+    if tables.backbone != space.backbone:
+        raise InvalidValueError(
+            f"tables of backbone {tables.backbone.name!r} {tables.backbone.input_shape}: expected the space's, "
+            f"{space.backbone.name!r} {space.backbone.input_shape}; measure tables for it"
+        )
+    for what, wanted, held in (("branch", space.branches, tables.branches), ("bits", space.usable_bits, tables.bits)):
+        missing = [item for item in wanted if item not in held]
+        if missing:
+            raise InvalidValueError(f"{what} {missing[0]!r} of the space: expected one that the tables hold, {held}")
