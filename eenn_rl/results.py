@@ -53,7 +53,8 @@ class Measured:
 class Verified:
     """One architecture, trained in full; `feasible` and `violations` go by what was measured on test.
 
-    `architecture` is the architecture file's JSON. `thresholds` hold one confidence per exit, the last 0.
+    `architecture` is the architecture file's JSON. `thresholds` hold one confidence per exit, the last 0; `temperatures`
+    divide the logits of each exit before its confidence is taken.
     `validation_*` is what the order of the list rests on.
     """
 
@@ -65,6 +66,7 @@ class Verified:
     elp_reduction_best_bits: float
     violations: tuple[Violation, ...]
     thresholds: tuple[float, ...]
+    temperatures: tuple[float, ...]
     validation_feasible: bool
     validation_accuracy: float
     validation_elp: float

@@ -1,0 +1,167 @@
+"""What full training showed: thresholds tuned on validation, everything measured once on test, promises compared.
+
+Constraints are met on validation with headroom; on test they are judged as they stand, without it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eenn_rl.architecture_file import architecture_to_json
+from eenn_rl.evaluation import Evaluation, explain
+from eenn_rl.evaluator import Evaluator
+from eenn_rl.levels import threshold_of
+from eenn_rl.networks.intervals import difference_interval, mean_interval
+from eenn_rl.objective import Baseline, Costs, least_count, score
+from eenn_rl.results import Measured, Predicted, StaticResult, Verified
+from eenn_rl.tuning import Demands, frontier, leave_at
+
+if TYPE_CHECKING:
+    from eenn_rl.networks.verification import MeasuredNetwork, Outcome
+
+Floats = npt.NDArray[np.float64]
+
+
+def static_result(evaluator: Evaluator, bits: int, network: "MeasuredNetwork") -> StaticResult:
+    """The network without exits at `bits`, trained in full, on its best allocation."""
+    _, energy, latency = evaluator.static_costs(bits)
+    return StaticResult(
+        bits=bits,
+        accuracy=_accuracy(network.test),
+        energy_j=energy,
+        latency_s=latency,
+        elp=energy * latency,
+        validation_accuracy=_accuracy(network.validation),
+    )
+
+
+def best_static(evaluator: Evaluator, statics: Sequence[StaticResult]) -> StaticResult:
+    """The best static network of any bit-width, chosen on validation: it keeps the accuracy bound there."""
+    objective, reference = evaluator.objective, _of_bits(statics, evaluator.static_bits)
+    floor = reference.validation_accuracy - objective.accuracy_tolerance
+    reaching = [item for item in statics if item is reference or item.validation_accuracy >= floor]
+    return min(reaching, key=lambda item: _baseline(item, 0.0).quantity(objective.minimise))
+
+
+def judge(
+    evaluator: Evaluator,
+    evaluation: Evaluation,
+    network: "MeasuredNetwork",
+    static_network: "MeasuredNetwork",
+    statics: Sequence[StaticResult],
+    seed: int,
+) -> Verified:
+    """One architecture: what `evaluation` promised of it, and what `network`, its full training, did."""
+    reference, best = _of_bits(statics, evaluator.static_bits), best_static(evaluator, statics)
+    costs = evaluator.costs(evaluator.space.encode(evaluation.architecture)[np.newaxis])
+    levels = _tuned(evaluator, network, costs, reference.validation_accuracy)
+    on_validation = _judged(evaluator, network.validation, levels, costs, _validation_baseline(evaluator, reference))
+    test_baseline = _baseline(reference, reference.accuracy - evaluator.objective.accuracy_tolerance)
+    on_test = _judged(evaluator, network.test, levels, costs, test_baseline)
+    measured = _measured(on_test, network.test, static_network.test, seed)
+    report = evaluation.cost
+    violations = explain(evaluator.objective, test_baseline, measured.accuracy, on_test["rates"], costs, report)
+    return Verified(
+        architecture=architecture_to_json(evaluation.architecture),
+        feasible=not violations,
+        predicted=_predicted(evaluation),
+        measured=measured,
+        elp_reduction=1 - measured.elp / reference.elp,
+        elp_reduction_best_bits=1 - measured.elp / best.elp,
+        violations=violations,
+        thresholds=tuple(threshold_of(levels).tolist()),
+        temperatures=network.temperatures,
+        validation_feasible=bool(on_validation["scores"].feasible[0]),
+        validation_accuracy=float(on_validation["accuracy"]),
+        validation_elp=float(on_validation["scores"].elp[0]),
+        weights=network.weights.name,
+    )
+
+
+def in_validation_order(verified: Sequence[Verified]) -> tuple[Verified, ...]:
+    """Those that hold every constraint on validation first, each group by energy-latency product there."""
+    return tuple(sorted(verified, key=lambda item: (not item.validation_feasible, item.validation_elp)))
+
+
+def _of_bits(statics: Sequence[StaticResult], bits: int) -> StaticResult:
+    return next(item for item in statics if item.bits == bits)
+
+
+def _baseline(static: StaticResult, floor: float) -> Baseline:
+    return Baseline(static.accuracy, floor, static.energy_j, static.latency_s)
+
+
+def _validation_baseline(evaluator: Evaluator, static: StaticResult) -> Baseline:
+    accuracy = static.validation_accuracy
+    floor = evaluator.objective.accuracy_floor(accuracy, evaluator.estimator.tables.images)
+    return replace(_baseline(static, floor), accuracy=accuracy)
+
+
+def _accuracy(outcome: "Outcome") -> float:
+    """Of the last exit, which is all there is of a static network."""
+    return float(outcome.correct[-1].mean())
+
+
+def _tuned(
+    evaluator: Evaluator, network: "MeasuredNetwork", costs: Costs, static_accuracy: float
+) -> npt.NDArray[np.uint8]:
+    """Threshold levels [exits] that cost least on validation, within the constraints where they can be held."""
+    objective, outcome = evaluator.objective, network.validation
+    samples = outcome.correct.shape[1]
+    floor = objective.accuracy_floor(static_accuracy, evaluator.estimator.tables.images)
+    demands = Demands(least_count(floor, samples), least_count(objective.min_exit_rate, samples))
+    found = frontier(outcome.levels, outcome.correct, demands, evaluator.estimator.mode)
+    exits = found.counts.shape[1]
+    weights = costs.weights(objective.minimise)[0, :exits]
+    best: npt.NDArray[np.uint8] = found.thresholds[int((found.counts @ weights).argmin())]
+    return best
+
+
+def _judged(
+    evaluator: Evaluator, outcome: "Outcome", levels: npt.NDArray[np.uint8], costs: Costs, baseline: Baseline
+) -> Mapping[str, Any]:
+    """What threshold `levels` do to one split: accuracy, correct [N], rates [1, s], exit accuracies, scores."""
+    left = leave_at(outcome.levels, levels)
+    correct = np.take_along_axis(outcome.correct, left[np.newaxis], axis=0)[0]
+    counts = np.bincount(left, minlength=len(levels))
+    hits = np.bincount(left[correct], minlength=len(levels))
+    rates = np.zeros((1, costs.energy_j.shape[1]))
+    rates[0, : len(levels)] = counts / len(left)
+    accuracy = float(correct.mean())
+    return {
+        "accuracy": accuracy,
+        "correct": correct,
+        "rates": rates,
+        "exit_accuracies": tuple(float(h / c) if c else 0.0 for h, c in zip(hits, counts, strict=True)),
+        "scores": score(evaluator.objective, baseline, np.array([accuracy]), rates, costs),
+    }
+
+
+def _measured(found: Mapping[str, Any], test: "Outcome", static: "Outcome", seed: int) -> Measured:
+    correct, reference = found["correct"], static.correct[-1]
+    scores, exits = found["scores"], len(found["exit_accuracies"])
+    return Measured(
+        accuracy=found["accuracy"],
+        accuracy_interval=mean_interval(correct.astype(np.float64), test.groups, seed),
+        accuracy_difference=found["accuracy"] - float(reference.mean()),
+        accuracy_difference_interval=difference_interval(correct, reference, test.groups, seed),
+        exit_rates=tuple(found["rates"][0, :exits].tolist()),
+        exit_accuracies=found["exit_accuracies"],
+        energy_j=float(scores.energy_j[0]),
+        latency_s=float(scores.latency_s[0]),
+        elp=float(scores.elp[0]),
+    )
+
+
+def _predicted(evaluation: Evaluation) -> Predicted:
+    return Predicted(
+        accuracy=evaluation.estimate.accuracy,
+        exit_rates=evaluation.estimate.exit_rates,
+        energy_j=evaluation.energy_j,
+        latency_s=evaluation.latency_s,
+        elp=evaluation.elp,
+        elp_reduction=evaluation.elp_reduction,
+    )

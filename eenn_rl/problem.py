@@ -1,0 +1,61 @@
+"""From a configuration to what a search works on: tables, space, backend and evaluator put together."""
+
+from importlib import resources
+from pathlib import Path
+
+from eenn_rl.config import RunConfig
+from eenn_rl.errors import InputFileError, InvalidValueError
+from eenn_rl.estimator import Estimator
+from eenn_rl.evaluator import Evaluator
+from eenn_rl.hardware import load_accelerator
+from eenn_rl.plugins import make_backend
+from eenn_rl.space import SearchSpace
+from eenn_rl.tables import AccuracyTables
+
+SHIPPED = "shipped"
+
+
+def shipped_tables(dataset: str, backbone: str) -> AccuracyTables:
+    """The tables that come with the package for a data set and a backbone."""
+    folder = resources.files("eenn_rl") / "shipped_tables"
+    name = f"{dataset}_{backbone}.npz"
+    with resources.as_file(folder) as path:
+        known = sorted(file.stem for file in path.glob("*.npz"))
+        if not (path / name).exists():
+            raise InvalidValueError(
+                f"no tables are shipped for data set {dataset!r} and backbone {backbone!r}: known: {', '.join(known)}"
+            )
+        return AccuracyTables.load(path / name)
+
+
+def given_tables(config: RunConfig) -> AccuracyTables | None:
+    """The tables that the configuration names, or None where they are to be measured."""
+    if config.tables is None:
+        return None
+    if config.tables == SHIPPED:
+        return shipped_tables(config.dataset, config.backbone)
+    tables = AccuracyTables.load(Path(config.tables))
+    if tables.backbone.name != config.backbone:
+        raise InputFileError(
+            f"{config.tables}: expected tables of backbone {config.backbone!r}, found those of "
+            f"{tables.backbone.name!r}: give --backbone {tables.backbone.name}"
+        )
+    return tables
+
+
+def make_evaluator(config: RunConfig, tables: AccuracyTables) -> Evaluator:
+    """The evaluator of the problem that `config` describes, with accuracies from `tables`."""
+    for what, wanted, measured in (
+        ("branches", config.branches, tables.branches),
+        ("bits", config.bits, tables.bits),
+    ):
+        missing = [str(item) for item in wanted if item not in measured]
+        if missing:
+            raise InvalidValueError(
+                f"--{what} {','.join(missing)}: the accuracy tables do not hold them (they hold "
+                f"{', '.join(map(str, measured))}): choose among those"
+            )
+    accelerator = load_accelerator(config.accelerator)
+    space = SearchSpace(tables.backbone, accelerator, config.branches, config.bits, config.max_exits)
+    backend = make_backend(config.backend, accelerator, tables.backbone)
+    return Evaluator(space, backend, Estimator(tables), config.objective)
