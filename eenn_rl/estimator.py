@@ -52,6 +52,7 @@ class Choice:
 
     accuracy: Floats
     exit_rates: Floats
+    exit_accuracies: Floats
     levels: npt.NDArray[np.uint8]
 
     @property
@@ -102,7 +103,9 @@ class Estimator:
         if store is None or store.exits != genomes.shape[1]:
             store = self._stores[demands] = FrontierStore(genomes.shape[1], partial(self._frontier, demands))
         counts, right, levels = store.choose(self._finder.profiles(genomes), weights)
-        return Choice(right / self.tables.samples, counts / self.tables.samples, levels)
+        samples = self.tables.samples
+        accuracies = right / np.maximum(counts, 1)
+        return Choice(right.sum(axis=1) / samples, counts / samples, accuracies, levels)
 
     def _frontier(self, demands: Demands, profile: int) -> Frontier:
         rows = list(self._finder.rows_of(profile))

@@ -62,6 +62,8 @@ class EvaluationBatch:
     """[n]"""
     exit_rates: Floats
     """[n, max_exits]"""
+    exit_accuracies: Floats
+    """[n, max_exits]"""
     thresholds: Floats
     """[n, max_exits]"""
     violations: Floats
@@ -73,7 +75,7 @@ class EvaluationBatch:
         for name in ("reward", "feasible", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction"):
             found = getattr(self, name).shape
             check(found == (n,), f"evaluation batch {name}", found, f"of shape {(n,)}")
-        for name, columns in (("thresholds", exits), ("violations", len(VIOLATIONS))):
+        for name, columns in (("exit_accuracies", exits), ("thresholds", exits), ("violations", len(VIOLATIONS))):
             found = getattr(self, name).shape
             check(found == (n, columns), f"evaluation batch {name}", found, f"of shape {(n, columns)}")
 
@@ -88,8 +90,8 @@ class EvaluationBatch:
 
 
 ARRAYS = (
-    "reward", "feasible", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction", "exit_rates", "thresholds",
-    "violations",
+    "reward", "feasible", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction", "exit_rates",
+    "exit_accuracies", "thresholds", "violations",
 )  # fmt: skip
 """The arrays of an `EvaluationBatch`, in order: the first seven [n], the others [n, ...]."""
 

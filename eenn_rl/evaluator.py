@@ -72,6 +72,18 @@ class Evaluator:
         """By bits: the static network on its best allocation, with its energy and latency."""
         return {bits: self._best_static(bits) for bits in self.space.usable_bits}
 
+    def static_costs(self, bits: int) -> tuple[Genomes, float, float]:
+        """The static network at `bits` on its best allocation by the objective: genome, energy (J), latency (s)."""
+        check(bits in self._statics, "static bits", bits, f"one of {tuple(self._statics)}")
+        return self._statics[bits]
+
+    def costs(self, genomes: Genomes) -> Costs:
+        """What the backend says of `genomes` [n, max_exits, 5]; raises `BackendError` where it fails on one."""
+        costs, reasons = self._costing.costs(genomes)
+        if reasons:
+            raise BackendError(f"the backend {next(iter(reasons.values()))}")
+        return costs
+
     def _best_static(self, bits: int) -> tuple[Genomes, float, float]:
         genomes = self.space.static(bits)
         costs, reasons = self._costing.costs(genomes)
@@ -153,6 +165,7 @@ class Evaluator:
             elp=elp,
             elp_reduction=1.0 - elp / self.baseline.elp,
             exit_rates=choice.exit_rates,
+            exit_accuracies=choice.exit_accuracies,
             thresholds=choice.thresholds,
             violations=scores.violations,
             failures=[reasons.get(row) for row in range(len(genomes))] if reasons else None,

@@ -31,15 +31,15 @@ class FrontierStore:
         self._used = 0
         # float32 holds every count below 2**24 exactly.
         self._counts = np.zeros((self.exits, 256, 8), np.float32)
-        self._right = np.zeros((256, 8), np.int32)
+        self._right = np.zeros_like(self._counts)
         self._levels = np.zeros((256, 8, self.exits), np.uint8)
 
     def choose(self, profiles: npt.NDArray[np.int64], weights: Floats) -> tuple[Floats, Floats, npt.NDArray[np.uint8]]:
         """For each of n architectures the setting of least expected weight.
 
-        `weights` [n, exits] are those of an input that leaves at each exit. Returns inputs leaving at each exit,
-        float64 [n, exits], inputs right in all, float64 [n], and threshold levels, uint8 [n, exits]. The sum over
-        exits is taken in order; the first of equals wins.
+        `weights` [n, exits] are those of an input that leaves at each exit. Returns, [n, exits] each, inputs leaving
+        and those of them that are right, float64, and threshold levels, uint8. The sum over exits is taken in order;
+        the first of equals wins.
         """
         place = self._places(profiles)
         best = np.empty(len(place), np.int64)
@@ -49,8 +49,8 @@ class FrontierStore:
             for k in range(1, self.exits):
                 total += self._counts[k][place[part]] * weights[part, k, np.newaxis]
             best[part] = total.argmin(axis=1)
-        counts = self._counts[:, place, best].T.astype(np.float64)
-        return counts, self._right[place, best].astype(np.float64), self._levels[place, best]
+        counts, right = (values[:, place, best].T.astype(np.float64) for values in (self._counts, self._right))
+        return counts, right, self._levels[place, best]
 
     def _places(self, profiles: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         highest = int(profiles.max(initial=-1))
@@ -71,21 +71,21 @@ class FrontierStore:
         self._make_room(self._used + 1, settings)
         at, self._used = self._used, self._used + 1
         self._place[profile] = at
-        padded = np.zeros(self._right.shape[1], np.int64)
+        padded = np.zeros(self._levels.shape[1], np.int64)
         padded[:settings] = np.arange(settings)
         self._counts[:exits, at] = found.counts[padded].T
-        self._right[at] = found.right[padded]
+        self._right[:exits, at] = found.right[padded].T
         self._levels[at, :, :exits] = found.thresholds[padded]
 
     def _make_room(self, profiles: int, settings: int) -> None:
         """Grow by doubling; new columns repeat the first setting."""
-        held, width = self._right.shape
+        held, width = self._levels.shape[:2]
         if settings > width:
             more = -(-settings // 8) * 8 - width
             self._counts = np.concatenate([self._counts, np.repeat(self._counts[:, :, :1], more, 2)], 2)
-            self._right = np.concatenate([self._right, np.repeat(self._right[:, :1], more, 1)], 1)
+            self._right = np.concatenate([self._right, np.repeat(self._right[:, :, :1], more, 2)], 2)
             self._levels = np.concatenate([self._levels, np.repeat(self._levels[:, :1], more, 1)], 1)
         if profiles > held:
             self._counts = np.concatenate([self._counts, np.zeros_like(self._counts)], 1)
-            self._right = np.concatenate([self._right, np.zeros_like(self._right)])
+            self._right = np.concatenate([self._right, np.zeros_like(self._right)], 1)
             self._levels = np.concatenate([self._levels, np.zeros_like(self._levels)])

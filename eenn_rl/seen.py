@@ -54,7 +54,12 @@ class Seen:
 
 
 def _empty(rows: int, exits: int) -> dict[str, npt.NDArray[Any]]:
-    columns = {"exit_rates": (exits,), "thresholds": (exits,), "violations": (len(VIOLATIONS),)}
+    columns = {
+        "exit_rates": (exits,),
+        "exit_accuracies": (exits,),
+        "thresholds": (exits,),
+        "violations": (len(VIOLATIONS),),
+    }
     return {
         name: np.zeros((rows, *columns.get(name, ())), np.bool_ if name == "feasible" else np.float64)
         for name in ARRAYS

@@ -47,7 +47,7 @@ class Demands:
 
 @dataclass(frozen=True)
 class Frontier:
-    """Settings of one run of exits: `counts` int64 [m, K] inputs leaving, `right` int64 [m], `thresholds` uint8 [m, K].
+    """Settings of one run of exits, [m, K] each: inputs leaving at each exit, those of them that are right, levels.
 
     Each holds the demands where any setting does (`feasible`); otherwise it is the one that comes closest.
     """
@@ -56,6 +56,10 @@ class Frontier:
     right: Ints
     thresholds: Levels
     feasible: bool
+
+    def cheapest(self, weights: npt.NDArray[np.float64]) -> int:
+        """The setting of least expected weight; `weights` [K] are those of an input that leaves at each exit."""
+        return int((self.counts * weights).sum(axis=1).argmin())
 
 
 @cache
@@ -74,18 +78,40 @@ def directions(dimensions: int) -> npt.NDArray[np.float64]:
 def frontier(levels: Levels, right: Bools, demands: Demands, mode: Mode = "per_exit") -> Frontier:
     """The settings worth having for exits with `levels` uint8 [K, N] and `right` bool [K, N]."""
     if len(levels) == 1:
-        total = int(right[0].sum())
-        good = total >= demands.right
-        return Frontier(np.array([[levels.shape[1]]]), np.array([total]), np.zeros((1, 1), np.uint8), good)
+        feasible = int(right[0].sum()) >= demands.right
+        return _measured(levels, right, np.zeros((1, 1), np.uint8), feasible=feasible)
     if mode == "global":
         return _global(levels, right, demands)
-    if int(np.logical_or.reduce(right).sum()) >= demands.right:
-        choices = _useful(levels, right, demands)
-        if all(len(choice) for choice in choices):
-            found = _search(_Grid.of(levels, right, choices), demands)
-            if found is not None:
-                return found
-    return _closest(_Grid.of(levels, right, _distinct(levels, 1)), demands)
+    found = None
+    choices = _useful(levels, right, demands)
+    if all(len(choice) for choice in choices):
+        found = _search(_Grid.of(levels, right, choices), demands)
+    if found is not None:
+        return _measured(levels, right, found, feasible=True)
+    return _measured(levels, right, _closest(_Grid.of(levels, right, _distinct(levels, 1)), demands), feasible=False)
+
+
+def _measured(levels: Levels, right: Bools, thresholds: Levels, *, feasible: bool) -> Frontier:
+    """The settings `thresholds` [m, K], recounted from the inputs."""
+    words = -(-levels.shape[1] // 64) * 8
+    masks = [_bits(levels[d] >= thresholds[:, d, np.newaxis], words) for d in range(len(levels) - 1)]
+    here = np.full((len(thresholds), words // 8), 2**64 - 1, np.uint64)
+    whole = _bits(np.ones((1, levels.shape[1]), np.bool_), words)
+    here &= whole
+    hits = _bits(right, words)
+    counts, rights = [], []
+    for d in range(len(levels)):
+        leaving = here & masks[d] if d < len(masks) else here
+        counts.append(np.bitwise_count(leaving).sum(axis=1, dtype=np.int64))
+        rights.append(np.bitwise_count(leaving & hits[d]).sum(axis=1, dtype=np.int64))
+        here = here & ~leaving
+    return Frontier(np.stack(counts, axis=1), np.stack(rights, axis=1), thresholds, feasible)
+
+
+def _bits(flags: Bools, size: int) -> npt.NDArray[np.uint64]:
+    """Flags [m, N] as bit sets, uint64 [m, size / 8]."""
+    packed = np.packbits(flags, axis=1, bitorder="little")
+    return np.pad(packed, ((0, 0), (0, size - packed.shape[1]))).view(np.uint64)
 
 
 def _distinct(levels: Levels, least: int) -> list[Levels]:
@@ -179,16 +205,10 @@ class _Grid:
             total = total + self.settings(self.change, d)
         return total
 
-    def take(self, index: tuple[Ints, ...], feasible: bool) -> Frontier:
-        """The settings with index arrays [m] per exit."""
-        below = [self.below[d][index[: d + 1]] for d in range(len(self.choices))]
-        right = np.full_like(below[0], self.first_right)
-        for d in range(len(self.choices)):
-            right += self.change[d][index[: d + 1]]
-        gone = np.stack([np.full_like(below[0], self.samples), *below, np.zeros_like(below[0])], axis=1)
+    def thresholds(self, index: tuple[Ints, ...]) -> Levels:
+        """The settings with index arrays [m] per exit, as levels [m, K]."""
         chosen = [choice[at] for choice, at in zip(self.choices, index, strict=True)]
-        thresholds = np.stack([*chosen, np.zeros(len(below[0]), np.uint8)], axis=1)
-        return Frontier(gone[:, :-1] - gone[:, 1:], right, thresholds, feasible)
+        return np.stack([*chosen, np.zeros(len(index[0]), np.uint8)], axis=1)
 
 
 def _histogram(cell: Ints, shape: tuple[int, ...]) -> Ints:
@@ -202,50 +222,49 @@ def _summed(histogram: Ints) -> Ints:
     return histogram
 
 
-def _search(grid: _Grid, demands: Demands) -> Frontier | None:
+def _search(grid: _Grid, demands: Demands) -> Levels | None:
     """The settings that hold the demands and are best for some direction; None where none holds."""
-    good = grid.right() >= demands.right
+    right = grid.right()
+    good = right >= demands.right
     for leaving in grid.leaving():
         good &= leaving >= demands.least
     outer = good.any(axis=-1)
     if not outer.any():
         return None
     index = np.nonzero(outer) if outer.ndim else ()
-    found = grid.take((*index, np.atleast_1d(good.argmax(axis=-1)[index])), feasible=True)
-    gone = np.cumsum(found.counts[:, :-1], axis=1).astype(np.float64)
+    index = (*index, np.atleast_1d(good.argmax(axis=-1)[index]))
+    gone = np.stack([grid.samples - below[index[: d + 1]] for d, below in enumerate(grid.below)], axis=1)
     # Integers below 2**53: exact in any order. The right ones break ties.
-    value = gone @ directions(gone.shape[1]) * (grid.samples + 1) + found.right[:, np.newaxis]
+    value = gone.astype(np.float64) @ directions(gone.shape[1]) * (grid.samples + 1) + right[index][:, np.newaxis]
     best = np.unique(value.argmax(axis=0))
-    return Frontier(found.counts[best], found.right[best], found.thresholds[best], feasible=True)
+    return grid.thresholds(tuple(at[best] for at in index))
 
 
-def _closest(grid: _Grid, demands: Demands) -> Frontier:
+def _closest(grid: _Grid, demands: Demands) -> Levels:
     """The one setting that lacks the fewest leaving inputs, and of those the one with most right."""
     lacking = np.zeros((), np.int64)
     for leaving in grid.leaving():
         lacking = lacking + np.maximum(demands.least - leaving, 0)
     value = grid.right() - lacking * (grid.samples + 1)
     index = np.unravel_index(int(value.argmax()), value.shape)
-    return grid.take(tuple(np.array([at]) for at in index), feasible=False)
+    return grid.thresholds(tuple(np.array([at]) for at in index))
 
 
 def _global(levels: Levels, right: Bools, demands: Demands) -> Frontier:
     """One threshold for all early exits: an input has left by exit d if its greatest level so far reaches it."""
-    surest = np.maximum.accumulate(levels[:-1])
     samples = levels.shape[1]
     below = [np.full(LEVELS, samples)]
     total = np.full(LEVELS, int(right[0].sum()))
-    for d, level in enumerate(surest):
+    for d, level in enumerate(np.maximum.accumulate(levels[:-1])):
         below.append(_under(level))
         total = total + _under(level[right[d + 1] & ~right[d]]) - _under(level[right[d] & ~right[d + 1]])
     gone = np.stack([*below, np.zeros(LEVELS, np.int64)], axis=1)
-    counts = gone[:, :-1] - gone[:, 1:]
-    lacking = np.maximum(demands.least - counts, 0).sum(axis=1)
+    lacking = np.maximum(demands.least - (gone[:, :-1] - gone[:, 1:]), 0).sum(axis=1)
     good = np.flatnonzero((total >= demands.right) & (lacking == 0))
     kept = good if len(good) else np.array([(total - lacking * (samples + 1)).argmax()])
     thresholds = np.repeat(kept[:, np.newaxis], len(levels), axis=1).astype(np.uint8)
     thresholds[:, -1] = 0
-    return Frontier(counts[kept], total[kept], thresholds, bool(len(good)))
+    return _measured(levels, right, thresholds, feasible=bool(len(good)))
 
 
 def _under(levels: Levels) -> Ints:
