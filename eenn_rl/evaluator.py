@@ -128,14 +128,6 @@ class Evaluator:
         _, energy, latency = self._statics[bits]
         return {"elp": energy * latency, "energy": energy, "latency": latency}[self.objective.minimise]
 
-    def static_costs(self, bits: int) -> tuple[Genomes, float, float]:
-        """The network without exits at `bits` on its best allocation: genome, energy in J, latency in s."""
-        return self._statics[bits]
-
-    def costs(self, genomes: Genomes) -> Costs:
-        """What the backend says of `genomes` [n, max_exits, 5], exit by exit."""
-        return self._costing.costs(genomes)[0]
-
     def evaluate(self, architecture: Architecture) -> Evaluation:
         """Evaluate one architecture, with the backend's full report."""
         return self._evaluation(self.space.encode(architecture), remember=True)
