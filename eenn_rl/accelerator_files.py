@@ -19,8 +19,8 @@ from eenn_rl.hardware import (
     DramSpec,
     LinkSpec,
     MemorySpec,
-    OperatingPoint,
     Operand,
+    OperatingPoint,
     PortSpec,
     Precision,
     Traffic,
@@ -168,9 +168,7 @@ def _links(links: _Links | None) -> tuple[LinkSpec, ...]:
 def _dram(dram: _Dram | None) -> DramSpec | None:
     if dram is None:
         return None
-    return DramSpec(
-        dram.bandwidth_bits, dram.granule_bits, dram.read_pj * PICO, dram.write_pj * PICO, dram.size_bits
-    )
+    return DramSpec(dram.bandwidth_bits, dram.granule_bits, dram.read_pj * PICO, dram.write_pj * PICO, dram.size_bits)
 
 
 def _core(name: str, core: _CoreType, clock_hz: float) -> CoreSpec:
@@ -182,9 +180,7 @@ def _core(name: str, core: _CoreType, clock_hz: float) -> CoreSpec:
         kind=core.kind,
         array=tuple(ArrayDimension(dimension, size) for dimension, size in core.array.items()),
         memories=tuple(_memory(memory, names) for memory in core.memories),
-        precisions=tuple(
-            Precision(bits, p.mac_pj * PICO, p.throughput) for bits, p in sorted(core.precisions.items())
-        ),
+        precisions=tuple(Precision(bits, p.mac_pj * PICO, p.throughput) for bits, p in sorted(core.precisions.items())),
         clock_hz=points[point].clock_hz if points else core.clock_hz or clock_hz,
         dataflows=tuple(_dataflow(kinds, unrolling) for kinds, unrolling in core.dataflow.items()),
         partial_sum_bits=core.partial_sum_bits,

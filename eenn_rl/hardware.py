@@ -276,13 +276,13 @@ DEFAULT_ACCELERATOR = "quad_edge_tpu"
 
 def shipped_accelerators() -> tuple[str, ...]:
     """Names of the accelerators that come with the package."""
-    from eenn_rl.accelerator_files import shipped  # noqa: PLC0415  (the reader builds on these types)
+    from eenn_rl.accelerator_files import shipped
 
     return shipped()
 
 
 def load_accelerator(name_or_path: str, clock_hz: float | None = None) -> AcceleratorSpec:
     """The shipped accelerator of that name, or the one in a YAML file: ours, ZigZag's or Stream's."""
-    from eenn_rl.accelerator_files import load  # noqa: PLC0415  (the reader builds on these types)
+    from eenn_rl.accelerator_files import load
 
     return load(name_or_path, clock_hz)

@@ -83,6 +83,4 @@ def join(*movements: Movement) -> Movement:
     for movement in movements:
         for place, joules in movement.energy_j_by_memory:
             _add(energy, place, joules)
-    return Movement(
-        sum(m.latency_s for m in movements), sum(m.dram_s for m in movements), tuple(energy.items())
-    )
+    return Movement(sum(m.latency_s for m in movements), sum(m.dram_s for m in movements), tuple(energy.items()))

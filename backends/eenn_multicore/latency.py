@@ -1,0 +1,242 @@
+"""Latency: compute cycles, stalls where ports cannot keep up, loading of the first and storing of the last tiles.
+
+Follows ZigZag's latency model (Mei et al. 2022, "A uniform latency model for DNN accelerators"): a movement has a
+window in every period, all of it where the memory can hold two tiles (double buffering), else only what is left of
+the period once the tile is no longer in use; movements that share a port stall each other where the union of their
+windows is too short.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from eenn_multicore.hierarchy import FROM_HIGH, FROM_LOW, TO_HIGH, TO_LOW, Activity, Hierarchy, Port
+from eenn_multicore.mapping import Bools, Floats, Nest
+from eenn_multicore.problem import I, O, W
+from eenn_multicore.traffic import Operand
+
+
+@dataclass
+class Latency:
+    """Cycles per row."""
+
+    compute: Floats
+    stall: Floats
+    onload: Floats
+    offload: Floats
+
+    @property
+    def total(self) -> Floats:
+        """All cycles."""
+        return self.compute + self.stall + self.onload + self.offload
+
+
+@dataclass
+class _Duty:
+    """A movement on a port: cycles it takes and may take in each period."""
+
+    real: Floats
+    allowed: Floats
+    period: Floats
+    count: Floats
+    active: Bools
+
+
+def latency(
+    nest: Nest, hierarchy: Hierarchy, mean: list[Operand | None], whole: list[Operand | None]
+) -> Latency:
+    """Cycles of every row; `mean` and `whole` are the movements of the mean and of the rounded-down unrolling."""
+    double = _double_buffered(hierarchy, mean)
+    duties = {
+        Activity(op, level, direction): _duty(hierarchy, whole, double, Activity(op, level, direction))
+        for op, operand in enumerate(whole)
+        if operand
+        for level, direction in operand.movements
+    }
+    ports = [port for group in hierarchy.ports for port in group]
+    stall = np.zeros(nest.rows.count)
+    for port in ports:
+        stall = np.maximum(stall, _port_stall([duties[a] for a in port.carries if a in duties]))
+    loading: dict[Activity, Floats] = {}
+    for port in ports:
+        loading.update(_loading(port, whole, duties, nest.total + stall))
+    return Latency(nest.total, stall, _onload(hierarchy, loading), _offload(hierarchy, loading))
+
+
+def _double_buffered(hierarchy: Hierarchy, mean: list[Operand | None]) -> dict[tuple[int, int], Bools]:
+    """By (operand, level): whether the tile in use and the next one fit together, in memories shared or not."""
+    own: dict[tuple[int, int], Floats] = {}
+    for op, operand in enumerate(mean):
+        if operand:
+            for level, held in enumerate(operand.held_bits):
+                size = hierarchy.memories[hierarchy.levels[op][level]].size_bits
+                own[op, level] = np.floor(held / operand.top_relevant[level]) / size
+    used = {index: np.zeros(()) for index in range(len(hierarchy.memories))}
+    for (op, level), share in own.items():
+        used[hierarchy.levels[op][level]] = used[hierarchy.levels[op][level]] + share
+    result = {}
+    for (op, level), share in own.items():
+        index = hierarchy.levels[op][level]
+        roomy = used[index] <= 0.5
+        fits = ~roomy & (share <= 1 - used[index])
+        used[index] = used[index] + np.where(fits, share, 0.0)
+        result[op, level] = roomy | fits
+    return result
+
+
+def _duty(
+    hierarchy: Hierarchy, whole: list[Operand | None], double: dict[tuple[int, int], Bools], activity: Activity
+) -> _Duty:
+    op, level, direction = activity.operand, activity.level, activity.direction
+    operand = whole[op]
+    assert operand is not None  # noqa: S101  (the caller iterates over those)
+    movement = operand.movements[level, direction]
+    port = hierarchy.port(op, level, direction)
+    bandwidth = port.bandwidth_bits if port else 1
+    real = np.ceil(movement.elements * movement.bits / bandwidth) if port else np.zeros_like(movement.period)
+    below = level if direction in (FROM_HIGH, TO_HIGH) else level - 1
+    if below < 0:
+        allowed = movement.period
+    else:
+        allowed = np.where(
+            double[op, below], movement.period, np.floor(movement.period / operand.top_irrelevant[below])
+        )
+    return _Duty(real, allowed, movement.period, movement.count, movement.count > 0)
+
+
+def _port_stall(duties: list[_Duty]) -> Floats:
+    """Cycles that a port adds to the computation."""
+    if not duties:
+        return np.zeros(())
+    slack = [np.where(d.active, (d.real - d.allowed) * (d.count - 1), 0.0) for d in duties]
+    several = sum(d.active.astype(int) for d in duties) > 1
+    positive = sum(np.maximum(s, 0.0) for s in slack)
+    negative = sum(np.minimum(s, 0.0) for s in slack)
+    windows = sum(np.where(d.active, d.allowed * (d.count - 1), 0.0) for d in duties)
+    union = _union(duties)
+    shared = positive + np.maximum(0.0, negative + windows - union)
+    return np.asarray(np.where(several, shared, np.maximum(sum(slack), 0.0)))
+
+
+def _union(duties: list[_Duty]) -> Floats:
+    """Cycles of the whole computation in which at least one of the port's windows is open.
+
+    Windows open at the start of each period. Periods divide each other, all being products of the innermost loops,
+    so that the covered part of [0, x) follows from the shorter periods': see `_covered`.
+    """
+    period = np.stack([np.where(d.active, d.period, 1.0) for d in duties])
+    allowed = np.stack([np.where(d.active, d.allowed, 0.0) for d in duties])
+    count = np.stack([np.where(d.active, d.count, 0.0) for d in duties])
+    always = np.stack([d.active & (d.period == d.allowed) for d in duties])
+    whole = np.where(always, period * count, 0.0).max(axis=0)
+    anywhere = always.any(axis=0)
+    rest = np.flatnonzero(~anywhere)
+    if rest.size:
+        order = np.argsort(period[:, rest], axis=0, kind="stable")
+        p = np.take_along_axis(period[:, rest], order, axis=0)
+        a = np.take_along_axis(allowed[:, rest], order, axis=0)
+        c = np.take_along_axis(count[:, rest], order, axis=0)
+        whole[rest] = _covered(p, a, len(p) - 1, p[-1]) * c[-1]
+    return np.asarray(whole)
+
+
+def _covered(period: Floats, allowed: Floats, last: int, x: Floats) -> Floats:
+    """Cycles of [0, x) under a window of any of the movements 0..`last`, sorted by period."""
+    if last < 0:
+        return np.zeros_like(x)
+    p, a = period[last], np.minimum(allowed[last], period[last])
+    before = _covered(period, allowed, last - 1, a)
+    full = a + _covered(period, allowed, last - 1, p) - before
+    rounds = np.floor(x / p)
+    left = x - rounds * p
+    partly = np.where(left <= a, left, a + _covered(period, allowed, last - 1, np.maximum(left, a)) - before)
+    return np.asarray(rounds * full + partly)
+
+
+def _loading(
+    port: Port, whole: list[Operand | None], duties: dict[Activity, _Duty], busy: Floats
+) -> dict[Activity, Floats]:
+    """Cycles of first loads and last stores on a port.
+
+    What moves once may use the port's bandwidth that the computation leaves free, but for the first tile.
+    """
+    carried = [
+        a for a in port.carries
+        if a in duties and not (a.operand == O and a.direction in (TO_LOW, FROM_HIGH))
+    ]  # fmt: skip
+    if not carried:
+        return {}
+    width = float(port.spec.bandwidth_bits)
+    once = {a: duties[a].active & (duties[a].count == 1) for a in carried}
+    needed = np.zeros_like(busy)
+    for a in carried:
+        operand = whole[a.operand]
+        assert operand is not None  # noqa: S101  (it has duties)
+        movement = operand.movements[a.level, a.direction]
+        needed = needed + np.where(duties[a].active & ~once[a], movement.needed, 0.0)
+    surplus = np.maximum(0.0, (width - needed) / width * busy)
+    cycles = np.stack([np.where(duties[a].active, duties[a].real, 0.0) for a in carried])
+    least = np.stack([np.ceil(_first_tile(whole, a) / width) for a in carried])
+    mask = np.stack([once[a] for a in carried])
+    remaining = _reduce(np.where(mask, cycles, -1.0), least, mask, surplus)
+    return {a: np.where(mask[i], remaining[i], cycles[i]) for i, a in enumerate(carried)}
+
+
+def _first_tile(whole: list[Operand | None], activity: Activity) -> Floats:
+    operand = whole[activity.operand]
+    assert operand is not None  # noqa: S101  (it has duties)
+    return operand.held_bits[0]
+
+
+def _reduce(cycles: Floats, least: Floats, mask: Bools, surplus: Floats) -> Floats:
+    """Shorten the longest loads first, down to `least`, by up to `surplus` cycles in all."""
+    order = np.argsort(-cycles, axis=0, kind="stable")
+    remaining = cycles.copy()
+    at = np.arange(cycles.shape[1])
+    for place in range(len(cycles)):
+        index = order[place]
+        here = remaining[index, at]
+        cut = np.where(mask[index, at], np.minimum(np.maximum(0.0, here - least[index, at]), surplus), 0.0)
+        remaining[index, at] = here - cut
+        surplus = surplus - cut
+    return remaining
+
+
+def _onload(hierarchy: Hierarchy, loading: dict[Activity, Floats]) -> Floats:
+    """Loading of the first tiles: levels of an operand in turn, operands side by side except on shared ports."""
+    own: dict[int, Floats] = {}
+    half: dict[int, Floats] = {}
+    shared: dict[int, Floats] = {}
+    for op in (W, I):
+        own[op], half[op], shared[op] = (np.zeros(()) for _ in range(3))
+        for low, high in pairwise(range(len(hierarchy.levels[op]))):
+            into, out = Activity(op, low, FROM_HIGH), Activity(op, high, TO_LOW)
+            flags = (_is_shared(hierarchy, into), _is_shared(hierarchy, out))
+            cycles = np.maximum(loading.get(into, np.zeros(())), loading.get(out, np.zeros(())))
+            if all(flags):
+                shared[op] = shared[op] + cycles
+            elif any(flags):
+                half[op] = cycles
+            else:
+                own[op] = own[op] + cycles
+    if not hierarchy.levels[W]:
+        return shared[I] + half[I] + own[I]
+    first = shared[W] + np.maximum(shared[I] + half[I] + own[I], half[W] + own[W])
+    second = shared[I] + np.maximum(shared[W] + half[W] + own[W], half[I] + own[I])
+    return np.asarray(np.minimum(first, second))
+
+
+def _is_shared(hierarchy: Hierarchy, activity: Activity) -> bool:
+    group = hierarchy.ports[hierarchy.levels[activity.operand][activity.level]]
+    return any(port.shared_by_inputs for port in group if activity in port.carries)
+
+
+def _offload(hierarchy: Hierarchy, loading: dict[Activity, Floats]) -> Floats:
+    """Storing of the last results, level by level."""
+    result = np.zeros(())
+    for low, high in pairwise(range(len(hierarchy.levels[O]))):
+        out = loading.get(Activity(O, low, TO_HIGH), np.zeros(()))
+        into = loading.get(Activity(O, high, FROM_LOW), np.zeros(()))
+        result = result + np.maximum(out, into)
+    return result

@@ -1,0 +1,285 @@
+"""Mapping: candidate loop orders as rows of arrays, and where their loops are kept.
+
+A row is one unrolling of one layer with one order of its temporal loops. Arrays are [.., rows]; positions count loops
+from the innermost, so position p means "after the p innermost loops". Each memory keeps, for each operand, the loops
+that minimise what has to come from the level above (LOMA's memory allocation, Symons et al. 2021).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from eenn_multicore.hierarchy import Hierarchy
+from eenn_multicore.orders import orders, temporal_loops
+from eenn_multicore.problem import FX, FY, IRRELEVANT, OX, OY, PARTIAL, RELEVANT, O, Problem
+from eenn_multicore.unrolling import Unrolled
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+EPSILON = 1e-9
+"""Guards rounding of mean unrollings such as 33 / 2."""
+
+
+@dataclass
+class Rows:
+    """Candidate orders of one or many layers; `owner` is the layer's index."""
+
+    owner: Ints
+    loops: Ints
+    """[positions, rows]: loop index, or -1 for padding."""
+    sizes: Floats
+    """[positions, rows]"""
+    mean: Floats
+    """[dimensions, loops, rows]"""
+    whole: Floats
+    relevance: tuple[tuple[int, ...], ...]
+    stride: Floats
+    """[2, rows], along x and y."""
+    input_size: Floats
+    bits: Floats
+    """[operands, rows], of final outputs, weights and inputs."""
+    partial_bits: Floats
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return self.owner.size
+
+
+def rows_of(problems: Sequence[Problem], unrolled: Sequence[Unrolled]) -> Rows:
+    """All candidate rows of `problems`, which share their operands' relevance."""
+    loops = [temporal_loops(u.temporal) for u in unrolled]
+    permuted = [orders(loop) for loop in loops]
+    counts = np.array([len(p) for p in permuted])
+    width = max(len(loop) for loop in loops)
+    total = int(counts.sum())
+    names, sizes = np.full((width, total), -1, np.int64), np.ones((width, total))
+    at = 0
+    for loop, order in zip(loops, permuted, strict=True):
+        if loop:
+            pairs = np.array(loop)
+            names[: len(loop), at : at + len(order)] = pairs[order, 0].T
+            sizes[: len(loop), at : at + len(order)] = pairs[order, 1].T
+        at += len(order)
+
+    def per_row(values: Sequence[object]) -> Floats:
+        return np.repeat(np.moveaxis(np.array(values, np.float64), 0, -1), counts, axis=-1)
+
+    return Rows(
+        np.repeat(np.arange(len(problems)), counts),
+        names,
+        sizes,
+        per_row([u.mean for u in unrolled]),
+        per_row([u.whole for u in unrolled]),
+        problems[0].relevance,
+        per_row([p.stride for p in problems]),
+        per_row([p.input_size for p in problems]),
+        per_row([p.bits for p in problems]),
+        per_row([p.partial_bits for p in problems]),
+    )
+
+
+class Nest:
+    """The loops of every row: cumulative sizes, runs of relevant and irrelevant loops."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        width = len(rows.sizes)
+        self.at = np.arange(rows.count)
+        self.cumulative = np.ones((width + 1, 7, rows.count))
+        """[position, loop, rows]: iterations of each loop inside a position."""
+        for p in range(width):
+            self.cumulative[p + 1] = self.cumulative[p]
+            real = rows.loops[p] >= 0
+            self.cumulative[p + 1, rows.loops[p][real], self.at[real]] *= rows.sizes[p][real]
+        self.iterations = np.ones((width + 1, rows.count))
+        """[position, rows]: cycles inside a position."""
+        np.cumprod(rows.sizes, axis=0, out=self.iterations[1:])
+        padding = rows.loops < 0
+        kinds = [np.array(rows.relevance[op])[rows.loops] for op in range(3)]
+        self.irrelevant = [(kind == IRRELEVANT) | padding for kind in kinds]
+        self.relevant = [(kind == RELEVANT) | padding for kind in kinds]
+        self.after_irrelevant = [self._next(mask) for mask in self.irrelevant]
+        """[position, rows]: the first position from here on whose loop is not irrelevant."""
+        self.irrelevant_from = [self._first_of_run(mask) for mask in self.irrelevant]
+        self.relevant_from = [self._first_of_run(mask) for mask in self.relevant]
+        """[position, rows]: where the run of relevant loops that ends here begins."""
+        outer = np.zeros((width + 1, rows.count), bool)
+        for p in reversed(range(width)):
+            outer[p] = outer[p + 1] | ((kinds[O][p] == IRRELEVANT) & ~padding[p])
+        self.reduces_outside = outer
+        """[position, rows]: whether a loop that sums up partial results lies outside."""
+
+    @property
+    def total(self) -> Floats:
+        """Iterations of the whole nest."""
+        return self.iterations[-1]
+
+    @staticmethod
+    def _next(mask: Bools) -> Ints:
+        width, count = mask.shape
+        result = np.full((width + 1, count), width)
+        for p in reversed(range(width)):
+            result[p] = np.where(mask[p], result[p + 1], p)
+        return result
+
+    @staticmethod
+    def _first_of_run(mask: Bools) -> Ints:
+        width, count = mask.shape
+        result = np.zeros((width + 1, count), np.int64)
+        for p in range(width):
+            result[p + 1] = np.where(mask[p], result[p], p + 1)
+        return result
+
+    def elements(self, operand: int, inside: Floats, position: Ints | None = None) -> Floats:
+        """Elements of `operand` that the loops inside a position touch, with `inside` [loop, rows] unrolled below.
+
+        Without a position: [position, rows] for all of them.
+        """
+        rows = self.rows
+        sizes: dict[int, Floats] = {}
+        for loop, kind in enumerate(rows.relevance[operand]):
+            if kind != IRRELEVANT:
+                temporal = self.cumulative[:, loop] if position is None else self.cumulative[position, loop, self.at]
+                sizes[loop] = temporal * inside[loop]
+        if PARTIAL in rows.relevance[operand]:
+            for axis, (out, kernel) in enumerate(((OX, FX), (OY, FY))):
+                sizes[out] = self._window(sizes[out], sizes.pop(kernel), axis)
+        result = np.ones(())
+        for size in sizes.values():
+            result = result * size
+        return np.asarray(result)
+
+    def _window(self, out: Floats, kernel: Floats, axis: int) -> Floats:
+        """Distinct input positions under `out` windows of `kernel`, at most the input's size."""
+        a, b = np.floor(out + EPSILON), np.floor(kernel + EPSILON)
+        touched = a * b - np.maximum(0.0, b - self.rows.stride[axis]) * (a - 1)
+        return np.minimum(touched, self.rows.input_size[axis])
+
+
+def unrolled_inside(factors: Floats, feeds: tuple[int, ...], level: int) -> Floats:
+    """[loop, rows]: what is unrolled at `level` or below, seen by an operand."""
+    inside = np.ones(factors.shape[1:])
+    for dimension, feed in enumerate(feeds):
+        if feed <= level:
+            inside = inside * factors[dimension]
+    return inside
+
+
+def unrolled_above(factors: Floats, feeds: tuple[int, ...], level: int) -> Floats:
+    """[loop, rows]: what is unrolled at `level` or above."""
+    above = np.ones(factors.shape[1:])
+    for dimension, feed in enumerate(feeds):
+        if feed >= level:
+            above = above * factors[dimension]
+    return above
+
+
+@dataclass
+class Allocation:
+    """`held[operand][level]`: the position up to which the loops are kept at or below a level; `fits` per row."""
+
+    held: list[list[Ints]]
+    fits: Bools
+
+
+def allocate(nest: Nest, hierarchy: Hierarchy) -> Allocation:
+    """Fill the memories from the innermost outwards."""
+    rows = nest.rows
+    width = len(rows.sizes)
+    current = [np.zeros(rows.count, np.int64) for _ in range(3)]
+    held: list[list[Ints]] = [[], [], []]
+    fits = np.ones(rows.count, bool)
+    for index, memory in enumerate(hierarchy.memories):
+        served = [
+            op for name in memory.operands for op in range(3)
+            if ("output", "weight", "input")[op] == name and index in hierarchy.levels[op]
+        ]  # fmt: skip
+        options = [_options(nest, hierarchy, op, index, current[op]) for op in served]
+        outermost = [hierarchy.levels[op][-1] == index for op in served]
+        chosen, possible = _choose(nest, options, outermost, [current[op] for op in served], float(memory.size_bits))
+        fits &= possible
+        for op, position, last in zip(served, chosen, outermost, strict=True):
+            current[op] = np.full(rows.count, width) if last else position
+            held[op].append(current[op] if last else nest.after_irrelevant[op][current[op], nest.at])
+    return Allocation(held, fits)
+
+
+def _options(nest: Nest, hierarchy: Hierarchy, operand: int, memory: int, current: Ints) -> Floats:
+    """[position, rows]: bits that `memory` needs to keep all loops up to a position."""
+    rows = nest.rows
+    level = hierarchy.levels[operand].index(memory)
+    feeds = hierarchy.feeds[operand]
+    size = nest.elements(operand, unrolled_inside(rows.mean, feeds, level))
+    bits = rows.bits[operand]
+    if operand == O:
+        bits = np.where(
+            nest.reduces_outside[current, nest.at] | _reduces(rows, unrolled_above(rows.mean, feeds, level + 1)),
+            rows.partial_bits,
+            bits,
+        )
+    size = size * bits
+    if hierarchy.memories[memory].double_buffered:
+        size = np.where(size < size[-1] * (1 - EPSILON), 2 * size, size)
+    return np.broadcast_to(size, nest.iterations.shape)
+
+
+def _reduces(rows: Rows, factors: Floats) -> Bools:
+    """Whether a loop that sums up partial results is among `factors`."""
+    result = np.zeros(rows.count, bool)
+    for loop, kind in enumerate(rows.relevance[O]):
+        if kind == IRRELEVANT:
+            result |= factors[loop] > 1
+    return result
+
+
+def _choose(
+    nest: Nest, options: list[Floats], outermost: list[bool], current: list[Ints], capacity: float
+) -> tuple[list[Ints], Bools]:
+    """For each operand the position with the least traffic from above; those that do not fit together give way."""
+    position = np.arange(len(nest.iterations))[:, None]
+    best, room, allowed_sets, traffics = [], np.zeros(nest.rows.count), [], []
+    possible = np.ones(nest.rows.count, bool)
+    for size, last, now in zip(options, outermost, current, strict=True):
+        if last:
+            allowed = np.broadcast_to(position == len(position) - 1, size.shape)
+            possible &= size[-1] <= capacity
+            traffic = np.zeros_like(size)
+        else:
+            allowed = (position >= now) & (size <= capacity)
+            possible &= size[now, nest.at] <= capacity
+            traffic = size * (nest.total / nest.iterations)
+        limited = np.where(allowed, traffic, np.inf)
+        least = limited.min(axis=0)
+        choice = len(position) - 1 - np.argmax((limited <= least * (1 + EPSILON))[::-1], axis=0)
+        best.append(choice)
+        room += size[choice, nest.at]
+        allowed_sets.append(allowed)
+        traffics.append(limited)
+    crowded = np.flatnonzero(possible & (room > capacity * (1 + EPSILON)))
+    if len(options) > 1 and crowded.size:
+        _share(options, traffics, crowded, capacity, best, possible)
+    return best, possible
+
+
+def _share(
+    options: list[Floats], traffics: list[Floats], crowded: Ints, capacity: float, best: list[Ints], possible: Bools
+) -> None:
+    """Where the operands do not fit together: the combination with the least traffic that does."""
+    positions = range(len(options[0]))
+    least = np.full(crowded.size, np.inf)
+    sizes = [size[:, crowded] for size in options]
+    traffic = [values[:, crowded] for values in traffics]
+    for combination in product(positions, repeat=len(options)):
+        needed = sum(size[p] for size, p in zip(sizes, combination, strict=True))
+        cost = sum(values[p] for values, p in zip(traffic, combination, strict=True))
+        better = (needed <= capacity) & (cost <= least * (1 + EPSILON)) & np.isfinite(cost)
+        least = np.where(better, cost, least)
+        for choice, p in zip(best, combination, strict=True):
+            choice[crowded[better]] = p
+    possible[crowded[~np.isfinite(least)]] = False
