@@ -44,12 +44,15 @@ class _Duty:
 
 
 def latency(
-    nest: Nest, hierarchy: Hierarchy, mean: list[Operand | None], whole: list[Operand | None]
+    nest: Nest, hierarchy: Hierarchy, mean: list[Operand | None], whole: list[Operand | None], pace: float = 1.0
 ) -> Latency:
-    """Cycles of every row; `mean` and `whole` are the movements of the mean and of the rounded-down unrolling."""
+    """Cycles of every row; `mean` and `whole` are the movements of the mean and of the rounded-down unrolling.
+
+    `pace` is cycles per operation: below 1 where units do several narrow MACs at once, above 1 where they are serial.
+    """
     double = _double_buffered(hierarchy, mean)
     duties = {
-        Activity(op, level, direction): _duty(hierarchy, whole, double, Activity(op, level, direction))
+        Activity(op, level, direction): _duty(hierarchy, whole, double, Activity(op, level, direction), pace)
         for op, operand in enumerate(whole)
         if operand
         for level, direction in operand.movements
@@ -60,8 +63,8 @@ def latency(
         stall = np.maximum(stall, _port_stall([duties[a] for a in port.carries if a in duties]))
     loading: dict[Activity, Floats] = {}
     for port in ports:
-        loading.update(_loading(port, whole, duties, nest.total + stall))
-    return Latency(nest.total, stall, _onload(hierarchy, loading), _offload(hierarchy, loading))
+        loading.update(_loading(port, whole, duties, nest.total * pace + stall, pace))
+    return Latency(nest.total * pace, stall, _onload(hierarchy, loading), _offload(hierarchy, loading))
 
 
 def _double_buffered(hierarchy: Hierarchy, mean: list[Operand | None]) -> dict[tuple[int, int], Bools]:
@@ -86,8 +89,9 @@ def _double_buffered(hierarchy: Hierarchy, mean: list[Operand | None]) -> dict[t
 
 
 def _duty(
-    hierarchy: Hierarchy, whole: list[Operand | None], double: dict[tuple[int, int], Bools], activity: Activity
-) -> _Duty:
+    hierarchy: Hierarchy, whole: list[Operand | None], double: dict[tuple[int, int], Bools], activity: Activity,
+    pace: float,
+) -> _Duty:  # fmt: skip
     op, level, direction = activity.operand, activity.level, activity.direction
     operand = whole[op]
     assert operand is not None  # noqa: S101  (the caller iterates over those)
@@ -102,7 +106,7 @@ def _duty(
         allowed = np.where(
             double[op, below], movement.period, np.floor(movement.period / operand.top_irrelevant[below])
         )
-    return _Duty(real, allowed, movement.period, movement.count, movement.count > 0)
+    return _Duty(real, allowed * pace, movement.period * pace, movement.count, movement.count > 0)
 
 
 def _port_stall(duties: list[_Duty]) -> Floats:
@@ -155,7 +159,7 @@ def _covered(period: Floats, allowed: Floats, last: int, x: Floats) -> Floats:
 
 
 def _loading(
-    port: Port, whole: list[Operand | None], duties: dict[Activity, _Duty], busy: Floats
+    port: Port, whole: list[Operand | None], duties: dict[Activity, _Duty], busy: Floats, pace: float
 ) -> dict[Activity, Floats]:
     """Cycles of first loads and last stores on a port.
 
@@ -174,7 +178,7 @@ def _loading(
         operand = whole[a.operand]
         assert operand is not None  # noqa: S101  (it has duties)
         movement = operand.movements[a.level, a.direction]
-        needed = needed + np.where(duties[a].active & ~once[a], movement.needed, 0.0)
+        needed = needed + np.where(duties[a].active & ~once[a], np.ceil(movement.needed / pace), 0.0)
     surplus = np.maximum(0.0, (width - needed) / width * busy)
     cycles = np.stack([np.where(duties[a].active, duties[a].real, 0.0) for a in carried])
     least = np.stack([np.ceil(_first_tile(whole, a) / width) for a in carried])

@@ -1,69 +1,78 @@
-"""The analytical cost of layers on cores: the best order of the best unrollings, over whole batches of layers."""
+"""The analytical cost of layers on cores, remembered; whole batches of layers are costed together."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
 
-import numpy as np
-
-from eenn_multicore.hierarchy import Hierarchy, hierarchy_of
-from eenn_multicore.latency import latency
-from eenn_multicore.mapping import EPSILON, Nest, Rows, allocate, rows_of
-from eenn_multicore.problem import OPERANDS, O, Problem, problem_of
-from eenn_multicore.traffic import analyse, energy_by_memory
-from eenn_multicore.unrolling import unroll
+from eenn_multicore.best_mapping import MappedCost, Objective, best_mappings
+from eenn_multicore.problem import Problem, problem_of
 from eenn_rl.backbone import Layer
 from eenn_rl.hardware import AcceleratorSpec, CoreSpec, Dataflow, DramSpec, MemorySpec, Operand, PortSpec, Traffic
-from eenn_rl.schedule import CoreLayerCost
+from eenn_rl.schedule import CoreLayerCost, LayerRequest
 
-Objective = Literal["latency", "energy", "edp"]
-ROWS = 4096
-"""Rows per batch: their arrays stay in the cache."""
-
-
-@dataclass(frozen=True)
-class MappedCost:
-    """A layer's cost under its best mapping."""
-
-    compute_cycles: float
-    stall_cycles: float
-    onload_cycles: float
-    offload_cycles: float
-    energy_j_by_memory: Mapping[str, float]
-    outer_bits: float
-
-    @property
-    def cycles(self) -> float:
-        """All cycles."""
-        return self.compute_cycles + self.stall_cycles + self.onload_cycles + self.offload_cycles
+Key = tuple[Problem, int, frozenset[Operand], Dataflow | None]
 
 
 class AnalyticalLayerModel:
-    """Costs layers on the cores of one accelerator; remembers what it has costed."""
+    """Costs layers on the cores of one accelerator; remembers what it has costed.
+
+    `dataflows`, where given, stand in for those of every core (a mapping file).
+    """
 
     def __init__(
         self, accelerator: AcceleratorSpec, objective: Objective = "latency",
         dataflows: tuple[Dataflow, ...] | None = None,
     ) -> None:  # fmt: skip
         self.accelerator, self.objective, self.dataflows = accelerator, objective, dataflows
-        self._known: dict[tuple[Problem, CoreSpec, frozenset[Operand]], MappedCost] = {}
+        self._known: dict[Key, MappedCost] = {}
+        self._shapes: dict[CoreSpec, int] = {}
+        self._shape_of: dict[int, tuple[CoreSpec, int]] = {}
 
     def cost(self, layer: Layer, core: CoreSpec, bits: int, off_chip: frozenset[Operand]) -> CoreLayerCost:
         """Cost `layer` at `bits` on `core`."""
         mapped = self.mapped(layer, core, bits, off_chip)
-        return CoreLayerCost(mapped.cycles, mapped.energy_j_by_memory, mapped.outer_bits if off_chip else 0.0)
+        bits_moved = mapped.outer_bits if off_chip else 0.0
+        return CoreLayerCost(mapped.cycles, mapped.energy_j_by_memory, bits_moved, mapped.fits, mapped.compute_cycles)
 
     def mapped(
         self, layer: Layer, core: CoreSpec, bits: int, off_chip: frozenset[Operand] = frozenset()
     ) -> MappedCost:
         """Cost `layer` at `bits` on `core` under its best mapping."""
-        problem = problem_of(layer, bits, core.partial_sum_bits)
-        key = (problem, core, off_chip)
+        request = LayerRequest(layer, core, bits, off_chip)
+        key = self._key(request)
         if key not in self._known:
-            self._known[key] = best_mappings(
-                [problem], core, self._memories(core, off_chip), self._dataflow(core, layer.kind), self.objective
-            )[0]
-        return _with_macs(self._known[key], layer, core, bits)
+            self.prepare([request])
+        energy = {"mac": layer.macs * precision_for(core, bits)[0], **self._known[key].energy_j_by_memory}
+        return replace(self._known[key], energy_j_by_memory=energy)
+
+    def prepare(self, requests: Iterable[LayerRequest]) -> None:
+        """Cost many layers at once, so that later `cost` calls only look up."""
+        groups: dict[tuple[int, frozenset[Operand], Dataflow | None, bool, bool, float], dict[Key, CoreSpec]]
+        groups = defaultdict(dict)
+        for request in requests:
+            key = self._key(request)
+            if key not in self._known:
+                problem = key[0]
+                cycles = 1.0 / precision_for(request.core, request.bits)[1]
+                groups[(*key[1:], problem.addition, problem.bits[1] > 0, cycles)][key] = request.core
+        for (_, off_chip, dataflow, _, _, cycles), wanted in groups.items():
+            core = next(iter(wanted.values()))
+            memories = self._memories(core, off_chip)
+            costs = best_mappings([key[0] for key in wanted], core, memories, dataflow, self.objective, cycles)
+            self._known.update(zip(wanted, costs, strict=True))
+
+    def _key(self, request: LayerRequest) -> Key:
+        problem = problem_of(request.layer, request.bits, request.core.partial_sum_bits)
+        return (problem, self._shape(request.core), request.off_chip, self._dataflow(request.core, request.layer.kind))
+
+    def _shape(self, core: CoreSpec) -> int:
+        """A number that cores of equal make share: hashing a core each time would be slow."""
+        known = self._shape_of.get(id(core))
+        if known is None:
+            anonymous = replace(core, name="", clock_hz=1.0, points=(), point=0, source="")
+            known = (core, self._shapes.setdefault(anonymous, len(self._shapes)))
+            self._shape_of[id(core)] = known
+        return known[1]
 
     def _dataflow(self, core: CoreSpec, kind: str) -> Dataflow | None:
         flows = self.dataflows if self.dataflows is not None else core.dataflows
@@ -76,6 +85,12 @@ class AnalyticalLayerModel:
         if not off_chip or self.accelerator.dram is None:
             return core.memories
         return (*core.memories, dram_memory(self.accelerator.dram, core, off_chip))
+
+
+def precision_for(core: CoreSpec, bits: int) -> tuple[float, float]:
+    """MAC energy (J) and MACs per unit and cycle at `bits`: those of the narrowest precision that is wide enough."""
+    precision = next((p for p in core.precisions if p.bits >= bits), core.precisions[-1])
+    return precision.mac_energy_j, precision.throughput
 
 
 def dram_memory(dram: DramSpec, core: CoreSpec, operands: frozenset[Operand]) -> MemorySpec:
@@ -91,56 +106,3 @@ def dram_memory(dram: DramSpec, core: CoreSpec, operands: frozenset[Operand]) ->
         "dram", dram.size_bits, dram.read_energy_j, dram.write_energy_j, served, (port,),
         tuple(dimension.name for dimension in core.array),
     )  # fmt: skip
-
-
-def _with_macs(cost: MappedCost, layer: Layer, core: CoreSpec, bits: int) -> MappedCost:
-    precision = next((p for p in core.precisions if p.bits >= bits), core.precisions[-1])
-    energy = {"mac": layer.macs * precision.mac_energy_j, **cost.energy_j_by_memory}
-    return replace(cost, energy_j_by_memory=energy)
-
-
-def best_mappings(
-    problems: Sequence[Problem], core: CoreSpec, memories: tuple[MemorySpec, ...], dataflow: Dataflow | None,
-    objective: Objective,
-) -> list[MappedCost]:  # fmt: skip
-    """The best mapping of every problem; all must use the same operands."""
-    hierarchy = hierarchy_of(core, memories, _in_use(problems[0]))
-    unrolled = [unroll(problem, core, hierarchy, dataflow) for problem in problems]
-    rows = rows_of(problems, unrolled)
-    return _evaluate(rows, hierarchy, len(problems), objective)
-
-
-def _in_use(problem: Problem) -> tuple[bool, bool, bool]:
-    return (True, problem.bits[1] > 0, True)
-
-
-def _evaluate(rows: Rows, hierarchy: Hierarchy, problems: int, objective: Objective) -> list[MappedCost]:
-    nest = Nest(rows)
-    allocation = allocate(nest, hierarchy)
-    mean = analyse(nest, hierarchy, allocation, rows.mean)
-    whole = analyse(nest, hierarchy, allocation, rows.whole)
-    energy, outer = energy_by_memory(hierarchy, mean)
-    cycles = latency(nest, hierarchy, mean, whole)
-    total, joules = cycles.total, energy.sum(axis=0)
-    goal = {"latency": total, "energy": joules, "edp": total * joules}[objective]
-    second = joules if objective == "latency" else total
-    goal = np.where(allocation.fits, goal, np.inf)
-    result = []
-    for problem in range(problems):
-        mine = np.flatnonzero(rows.owner == problem)
-        least = goal[mine].min()
-        ties = mine[goal[mine] <= least * (1 + EPSILON)]
-        best = int(ties[np.argmin(second[ties])])
-        result.append(
-            MappedCost(
-                float(cycles.compute[best]), float(cycles.stall[best]),
-                float(np.broadcast_to(cycles.onload, total.shape)[best]),
-                float(np.broadcast_to(cycles.offload, total.shape)[best]),
-                {m.name: float(energy[i, best]) for i, m in enumerate(hierarchy.memories)},
-                float(outer[best]),
-            )
-        )  # fmt: skip
-    return result
-
-
-__all__ = ["OPERANDS", "AnalyticalLayerModel", "MappedCost", "O", "best_mappings", "dram_memory"]

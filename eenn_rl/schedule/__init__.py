@@ -3,7 +3,7 @@
 A hardware backend that models single layers brings a `LayerModel` and gets a whole network's costs from `Scheduler`.
 """
 
-from eenn_rl.schedule.layer_model import CoreLayerCost, LayerModel
+from eenn_rl.schedule.layer_model import CoreLayerCost, LayerModel, LayerRequest, PreparedLayerModel
 from eenn_rl.schedule.scheduler import Scheduler
 
-__all__ = ["CoreLayerCost", "LayerModel", "Scheduler"]
+__all__ = ["CoreLayerCost", "LayerModel", "LayerRequest", "PreparedLayerModel", "Scheduler"]

@@ -1,8 +1,8 @@
 """What the scheduler asks of a layer model: the cost of one layer on one core."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from eenn_rl.backbone import Layer
 from eenn_rl.hardware import CoreSpec, Operand
@@ -20,11 +20,34 @@ class CoreLayerCost:
     energy_j_by_memory: Mapping[str, float]
     dram_bits: float = 0.0
     """Bits that passed the DRAM port."""
+    fits: bool = True
+    """Whether the core's memories have room for the layer at all."""
+    compute_cycles: float | None = None
+    """Cycles in which the array computes, where the model tells."""
 
     @property
     def energy_j(self) -> float:
         """Sum of the breakdown."""
         return sum(self.energy_j_by_memory.values())
+
+
+@dataclass(frozen=True)
+class LayerRequest:
+    """The arguments of one `LayerModel.cost` call."""
+
+    layer: Layer
+    core: CoreSpec
+    bits: int
+    off_chip: frozenset[Operand] = frozenset()
+
+
+@runtime_checkable
+class PreparedLayerModel(Protocol):
+    """A layer model that is faster when it knows beforehand what will be asked."""
+
+    def prepare(self, requests: Iterable[LayerRequest]) -> None:
+        """Cost all `requests` now; `cost` then only looks up."""
+        ...
 
 
 class LayerModel(Protocol):

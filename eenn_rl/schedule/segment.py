@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from eenn_rl.backbone import Layer
 from eenn_rl.cost import LayerCost
 from eenn_rl.hardware import AcceleratorSpec
-from eenn_rl.schedule.layer_model import LayerModel
+from eenn_rl.schedule.layer_model import LayerModel, LayerRequest, PreparedLayerModel
 from eenn_rl.schedule.movement import Mover
 from eenn_rl.schedule.split import needs_whole_input, slices
 from eenn_rl.schedule.topology import DRAM, Location, Movement, outer_memory
+from eenn_rl.workload import Stage
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,23 @@ class Walker:
         """The cores that run `layer`: a special core where the accelerator has one for its kind."""
         special = self._special.get(layer.kind)
         return self.accelerator.allocations[allocation] if special is None else (special,)
+
+    def prepare(self, stages: Iterable[Stage]) -> None:
+        """Tell a layer model that can use it which layers `stages` will ask for."""
+        if not isinstance(self.model, PreparedLayerModel):
+            return
+        wanted: dict[LayerRequest, None] = {}
+        seen: set[tuple[Layer, int, int]] = set()
+        for stage in stages:
+            for layers, allocation in ((stage.layers, stage.core), (stage.branch_layers, stage.branch_core)):
+                for layer in layers:
+                    key = (layer, stage.bits, allocation)
+                    if key not in seen:
+                        seen.add(key)
+                        cores = self.cores_for(layer, allocation)
+                        for core, part in zip(cores, slices(layer, len(cores)), strict=False):
+                            wanted[LayerRequest(part, self.accelerator.cores[core], stage.bits)] = None
+        self.model.prepare(wanted)
 
     def walk(self, layers: Sequence[Layer], bits: int, allocation: int, *, resident: bool = False) -> Segment:
         """Run `layers` at `bits` on `allocation`; `resident` weights are not loaded."""

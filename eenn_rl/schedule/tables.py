@@ -137,6 +137,9 @@ class StageTable:
     def ids_of(self, stages: Sequence[Stage]) -> Ints:
         """The ids of `stages`, looked up by identity first: hashing a stage's layers is slow."""
         known = self._known
+        new = [stage for stage in stages if id(stage) not in known]
+        if new:
+            self.segments.walker.prepare(new)
         result = np.empty(len(stages), np.int64)
         for place, stage in enumerate(stages):
             entry = known.get(id(stage))

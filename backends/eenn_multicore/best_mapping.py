@@ -1,0 +1,99 @@
+"""The best mapping of each of many layers: every candidate order costed at once, in chunks that fit the cache."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from eenn_multicore.hierarchy import Hierarchy, hierarchy_of
+from eenn_multicore.latency import latency
+from eenn_multicore.mapping import EPSILON, Floats, Ints, Nest, Rows, allocate, rows_of
+from eenn_multicore.orders import orders, temporal_loops
+from eenn_multicore.problem import Problem
+from eenn_multicore.traffic import analyse, energy_by_memory
+from eenn_multicore.unrolling import Unrolled, unroll
+from eenn_rl.hardware import CoreSpec, Dataflow, MemorySpec
+
+Objective = Literal["latency", "energy", "edp"]
+ROWS = 4096
+"""Candidate rows costed together: enough to hide numpy's overhead, few enough for the cache."""
+
+
+@dataclass(frozen=True)
+class MappedCost:
+    """A layer's cost under its best mapping; `fits` is false where no order finds room in the memories."""
+
+    compute_cycles: float
+    stall_cycles: float
+    onload_cycles: float
+    offload_cycles: float
+    energy_j_by_memory: Mapping[str, float]
+    outer_bits: float
+    """Bits through the ports of the outermost memory."""
+    fits: bool
+    unrolled: Unrolled
+
+    @property
+    def cycles(self) -> float:
+        """All cycles."""
+        return self.compute_cycles + self.stall_cycles + self.onload_cycles + self.offload_cycles
+
+
+def best_mappings(
+    problems: Sequence[Problem], core: CoreSpec, memories: tuple[MemorySpec, ...], dataflow: Dataflow | None,
+    objective: Objective = "latency", cycles_per_operation: float = 1.0,
+) -> list[MappedCost]:  # fmt: skip
+    """The best mapping of every problem; all must use the same operands."""
+    hierarchy = hierarchy_of(core, memories, (True, problems[0].bits[1] > 0, True))
+    unrolled = [unroll(problem, core, hierarchy, dataflow) for problem in problems]
+    result: list[MappedCost] = []
+    for chunk in _chunks(unrolled):
+        rows = rows_of(problems[chunk], unrolled[chunk])
+        result += _evaluate(rows, hierarchy, unrolled[chunk], objective, cycles_per_operation)
+    return result
+
+
+def _chunks(unrolled: Sequence[Unrolled]) -> Iterator[slice]:
+    start = count = 0
+    for index, one in enumerate(unrolled):
+        count += len(orders(temporal_loops(one.temporal)))
+        if count >= ROWS:
+            yield slice(start, index + 1)
+            start, count = index + 1, 0
+    if start < len(unrolled):
+        yield slice(start, len(unrolled))
+
+
+def _evaluate(
+    rows: Rows, hierarchy: Hierarchy, unrolled: Sequence[Unrolled], objective: Objective, cycles_per_operation: float
+) -> list[MappedCost]:
+    nest = Nest(rows)
+    allocation = allocate(nest, hierarchy)
+    mean = analyse(nest, hierarchy, allocation, rows.mean)
+    whole = analyse(nest, hierarchy, allocation, rows.whole)
+    energy, outer = energy_by_memory(hierarchy, mean)
+    cycles = latency(nest, hierarchy, mean, whole, cycles_per_operation)
+    total, joules = cycles.total, energy.sum(axis=0)
+    goals = {"latency": (total, joules), "energy": (joules, total), "edp": (total * joules, total)}[objective]
+    best = _best(rows.owner, allocation.fits, *goals)
+    parts = [np.broadcast_to(part, total.shape)[best] for part in (cycles.compute, cycles.stall, cycles.onload, cycles.offload)]
+    return [
+        MappedCost(
+            *(float(part[i]) for part in parts),
+            {memory.name: float(energy[m, row]) for m, memory in enumerate(hierarchy.memories)},
+            float(outer[row]), bool(allocation.fits[row]), unrolled[i],
+        )
+        for i, row in enumerate(best.tolist())
+    ]  # fmt: skip
+
+
+def _best(owner: Ints, fits: np.ndarray, goal: Floats, second: Floats) -> Ints:
+    """Per owner the row with the least goal, then the least second goal, then the first; fitting rows before others."""
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    penalty = np.where(fits, 0.0, 1e30)
+    goal, second = goal + penalty, second.copy()
+    least = np.minimum.reduceat(goal, starts)
+    second[goal > least[owner] * (1 + EPSILON)] = np.inf
+    ties = np.flatnonzero(second == np.minimum.reduceat(second, starts)[owner])
+    return ties[np.unique(owner[ties], return_index=True)[1]]
