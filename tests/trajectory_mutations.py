@@ -113,10 +113,16 @@ def read_everything(path: Path) -> None:
     from eenn_rl.trajectory import open_log
 
     with open_log(path) as log:
-        _ = (log.meta, log.meta_intact, log.finished, log.top(3), log.front(), log.verifications())
+        _ = (log.meta, log.altered_parts, log.finished, log.top(3), log.front(), log.verifications())
         log.verification_columns()
         for _ in log.blocks():
             pass
+
+
+def say(text: str) -> None:
+    """To stdout at once: a crash must not swallow it."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def main(source: Path, first: int, last: int) -> None:
@@ -134,14 +140,14 @@ def main(source: Path, first: int, last: int) -> None:
         path = Path(folder) / "mutated.h5"
         for number in range(first, last):
             path.write_bytes(mutated(content, number))
-            print(number, end=" ", flush=True)
+            say(f"{number} ")
             begun = time.perf_counter()
             try:
                 read_everything(path)
                 outcome = "read"
             except EennError as error:
                 outcome = "refused" if "\n" not in str(error) else "long"
-            print(outcome, f"{time.perf_counter() - begun:.3f}", flush=True)
+            say(f"{outcome} {time.perf_counter() - begun:.3f}\n")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,20 @@
 """rows_of: an agent's padded batch as flat columns."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from eenn_rl.episodes import EpisodeBatch
+from eenn_rl.evaluation import EvaluationBatch
 from eenn_rl.trajectory.rows import Rows
 from eenn_rl.trajectory.schema import DIGEST_BYTES, EPISODES, STEPS
 
 _TEXT = next(column.dtype for column in EPISODES if column.name == "failure")
 _EVALUATED = (
-    "feasible", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction", "exit_rates", "exit_accuracies",
-    "thresholds", "violations",
+    "feasible", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction", "exit_rates",
+    "exit_accuracies", "thresholds",
+    "violations",
 )  # fmt: skip
 
 
@@ -18,20 +23,26 @@ def rows_of(batch: EpisodeBatch, first_step: int, wall_s: float) -> Rows:
     kept = np.arange(batch.actions.shape[1]) < batch.lengths[:, None]
     steps = {column.name: np.ascontiguousarray(getattr(batch, column.name)[kept], column.dtype) for column in STEPS}
     lengths = batch.lengths.astype(np.int64)
-    evaluation = batch.evaluation
-    reasons = evaluation.failures or [""] * len(batch)
     episodes = {
         "start": first_step + np.cumsum(lengths) - lengths,
         "length": batch.lengths,
         "seed": batch.seeds,
         "return": np.where(kept, batch.rewards, 0.0).sum(1),
-        "architecture": batch.genomes,
-        **{name: getattr(evaluation, name) for name in _EVALUATED},
-        "failure": np.array([_shorten(reason) for reason in reasons], _TEXT),
         "wall_s": np.full(len(batch), wall_s),
         "digest": np.zeros((len(batch), DIGEST_BYTES), np.uint8),
+        **episode_columns(batch.genomes, batch.evaluation),
     }
     return Rows(steps, {c.name: np.ascontiguousarray(episodes[c.name], c.dtype) for c in EPISODES})
+
+
+def episode_columns(genomes: npt.NDArray[np.int16], evaluation: EvaluationBatch) -> dict[str, npt.NDArray[Any]]:
+    """The columns of /episodes that say what was built and what it is worth."""
+    reasons = evaluation.failures or [None] * len(genomes)
+    return {
+        "architecture": genomes,
+        **{name: getattr(evaluation, name) for name in _EVALUATED},
+        "failure": np.array([_shorten(reason) for reason in reasons], _TEXT),
+    }
 
 
 def _shorten(reason: str | None) -> bytes:

@@ -114,10 +114,15 @@ class TrajectoryLog:
         return self._meta
 
     @property
-    def meta_intact(self) -> bool:
-        """Whether everything under /meta is as it was written."""
-        stored = self.attribute("meta_digest")
-        return stored == digest_of(self.meta)
+    def altered_parts(self) -> tuple[str, ...]:
+        """Parts under /meta that do not fit the digests written with them; ``digests`` where those were changed."""
+        with reading(self.path):
+            text = self._guard.text("meta/digests")
+            stored = json.loads(text)
+        found = self.meta.part_digests()
+        parts = [name for name in found if not isinstance(stored, dict) or stored.get(name) != found[name]]
+        sealed = self.attribute("meta_digest") == digest_of(text, self.meta.fingerprint)
+        return (*parts, *(() if sealed else ("digests",)))
 
     def columns(self, *names: str, start: int = 0, stop: int | None = None) -> dict[str, Array]:
         """Columns of /episodes, rows start..stop-1 (all by default)."""

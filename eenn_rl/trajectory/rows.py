@@ -90,45 +90,55 @@ def broken_links(rows: Rows, before: bytes) -> npt.NDArray[np.intp]:
     return np.array(broken, np.intp)
 
 
+def differing(logged: Rows, found: Rows) -> npt.NDArray[np.bool_]:
+    """Which episodes differ in any compared bit, bool [n]; from the first differing length on, all do."""
+    flags = np.zeros(len(logged), np.bool_)
+    for column in EPISODES:
+        if column.compared:
+            flags |= _unequal(logged.episodes[column.name], found.episodes[column.name])
+    lengths = _unequal(logged.episodes["length"], found.episodes["length"])
+    aligned = int(lengths.argmax()) if lengths.any() else len(logged)
+    flags[aligned:] |= aligned < len(logged)
+    left, right = logged.part(0, aligned), found.part(0, aligned)
+    number = np.repeat(np.arange(aligned), left.episodes["length"])
+    for column in STEPS:
+        flags[number[_unequal(left.steps[column.name], right.steps[column.name])]] = True
+    return flags
+
+
 def first_difference(logged: Rows, found: Rows, first_episode: int) -> Difference | None:
-    """The first difference, bit for bit, in episode order; None where there is none. Both hold the same episodes."""
-    lengths = _first_episode_difference(logged, found, "length")
-    whole = len(logged) if lengths is None else lengths
-    candidates = [_in_steps(logged.part(0, whole), found.part(0, whole), column.name) for column in STEPS]
-    candidates += [_in_episodes(logged, found, column.name) for column in EPISODES if column.compared]
-    found_any = [(c.episode, c.step if c.step is not None else 1 << 62, i, c) for i, c in enumerate(candidates) if c]
-    if not found_any:
+    """The first difference, bit for bit; None where there is none. Both hold the same episodes."""
+    flags = differing(logged, found)
+    if not flags.any():
         return None
-    first = min(found_any, key=lambda item: item[:3])[3]
-    return Difference(first_episode + first.episode, first.step, first.field, first.logged, first.found)
+    episode = int(flags.argmax())
+    return _difference(logged.part(episode, episode + 1), found.part(episode, episode + 1), first_episode + episode)
 
 
-def _first_episode_difference(logged: Rows, found: Rows, name: str) -> int | None:
-    differs = (as_bytes(logged.episodes[name]) != as_bytes(found.episodes[name])).any(1)
-    return int(differs.argmax()) if differs.any() else None
+def _difference(logged: Rows, found: Rows, episode: int) -> Difference:
+    """The first difference within one episode: its first unequal step, else a value of the whole."""
+    steps = []
+    for column in STEPS:
+        left, right = logged.steps[column.name], found.steps[column.name]
+        both = min(len(left), len(right))
+        unequal = _unequal(left[:both], right[:both])
+        if unequal.any():
+            steps.append((int(unequal.argmax()), column.name))
+    if steps:
+        step, name = min(steps, key=lambda item: item[0])
+        return Difference(episode, step, name, *_values(logged.steps[name][step], found.steps[name][step]))
+    names = [c.name for c in EPISODES if c.compared and _unequal(logged.episodes[c.name], found.episodes[c.name])[0]]
+    return Difference(episode, None, names[0], *_values(logged.episodes[names[0]][0], found.episodes[names[0]][0]))
 
 
-def _in_episodes(logged: Rows, found: Rows, name: str) -> Difference | None:
-    episode = _first_episode_difference(logged, found, name)
-    if episode is None:
-        return None
-    return Difference(episode, None, name, *_values(logged.episodes[name][episode], found.episodes[name][episode]))
-
-
-def _in_steps(logged: Rows, found: Rows, name: str) -> Difference | None:
-    differs = (as_bytes(logged.steps[name]) != as_bytes(found.steps[name])).any(1)
-    if not differs.any():
-        return None
-    row = int(differs.argmax())
-    offsets = logged.offsets
-    episode = int(np.searchsorted(offsets, row, side="right")) - 1
-    values = _values(logged.steps[name][row], found.steps[name][row])
-    return Difference(episode, row - int(offsets[episode]), name, *values)
+def _unequal(left: Array, right: Array) -> npt.NDArray[np.bool_]:
+    unequal: npt.NDArray[np.bool_] = (as_bytes(left) != as_bytes(right)).any(1)
+    return unequal
 
 
 def _values(logged: Any, found: Any) -> tuple[str, str]:
     """The two values, or their first unequal element, so that a person sees the difference."""
     left, right = np.atleast_1d(logged).ravel(), np.atleast_1d(found).ravel()
-    at = int((as_bytes(left) != as_bytes(right)).any(1).argmax())
+    at = int(_unequal(left, right).argmax())
     label = f"[{at}] " if left.size > 1 else ""
     return label + repr(left[at].item()), label + repr(right[at].item())

@@ -111,7 +111,7 @@ GROUPS: dict[str, tuple[Column, ...]] = {
 }
 """Columns that grow together. A group's datasets lie under its name, the text beside the verifications."""
 
-CHUNK_BYTES = 1 << 17
+CHUNK_BYTES = 1 << 19
 """Aim for one chunk, before compression."""
 
 

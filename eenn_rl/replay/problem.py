@@ -1,0 +1,140 @@
+"""Between a running problem and what its log says of it: `describe` and `rebuild`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_origin
+
+import numpy as np
+
+from eenn_rl.backbone import Backbone
+from eenn_rl.errors import InputFileError
+from eenn_rl.estimator import Estimator
+from eenn_rl.evaluation import Evaluation
+from eenn_rl.evaluator import Evaluator
+from eenn_rl.hardware import AcceleratorSpec
+from eenn_rl.objective import VIOLATIONS, Objective
+from eenn_rl.plugins import backend_record, make_backend
+from eenn_rl.serialization import from_json, to_json
+from eenn_rl.space import SearchSpace
+from eenn_rl.tables import AccuracyTables
+from eenn_rl.trajectory import Dimensions, RunMeta
+
+if TYPE_CHECKING:
+    from eenn_envs.layout import Layout
+
+_ARRAYS = tuple(item.name for item in fields(AccuracyTables) if get_origin(item.type) is np.ndarray)
+
+
+def describe(
+    evaluator: Evaluator,
+    backend: str,
+    *,
+    config: Any = None,
+    seeds: Mapping[str, int] | None = None,
+    layout: "Layout | None" = None,
+) -> RunMeta:
+    """What a log must hold for `evaluator`'s episodes to be executed again; `backend` is the plugin's name."""
+    from eenn_envs.layout import layout_for
+
+    space, tables = evaluator.space, evaluator.estimator.tables
+    layout = layout or layout_for(space)
+    record = backend_record(backend)
+    arrays, info = _parts(tables)
+    return RunMeta(
+        accelerator=to_json(space.accelerator),
+        backbone=to_json(space.backbone),
+        space={"branches": list(space.branches), "bits": list(space.bits), "max_exits": space.max_exits},
+        objective=to_json(evaluator.objective),
+        backend={"name": backend, "distribution": record.distribution, "version": record.version},
+        fingerprint=tables.fingerprint,
+        dimensions=Dimensions(layout.observations, layout.actions, space.max_exits, len(VIOLATIONS)),
+        violations=VIOLATIONS,
+        config=config or {},
+        baselines=baselines(evaluator),
+        environment=_environment(layout, evaluator),
+        tables_info=info,
+        seeds=dict(seeds or {}),
+        tables=arrays,
+    )
+
+
+def _environment(layout: "Layout", evaluator: Evaluator) -> dict[str, Any]:
+    slices = {name: [part.start, part.stop] for name, part in layout.slices.items()}
+    return {"layout": to_json(layout), "slices": slices, "thresholds": evaluator.estimator.mode}
+
+
+def _parts(tables: AccuracyTables) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arrays of `tables`, and the rest as JSON data."""
+    named = {item.name: getattr(tables, item.name) for item in fields(tables)}
+    arrays = {name: named.pop(name) for name in _ARRAYS}
+    return arrays, {name: to_json(value) for name, value in named.items()}
+
+
+def baselines(evaluator: Evaluator) -> dict[str, Any]:
+    """The static networks, as the run costed them: a replay that costs them otherwise runs another cost model."""
+    return {"static": _static(evaluator.static), "static_best_bits": _static(evaluator.static_best_bits)}
+
+
+def _static(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "exits": to_json(evaluation.architecture.exits),
+        "accuracy": evaluation.estimate.accuracy,
+        "energy_j": evaluation.energy_j,
+        "latency_s": evaluation.latency_s,
+        "elp": evaluation.elp,
+    }
+
+
+@dataclass(frozen=True)
+class _Space:
+    branches: tuple[str, ...]
+    bits: tuple[int, ...]
+    max_exits: int
+
+
+def read_tables(meta: RunMeta, path: Path) -> AccuracyTables:
+    """The estimator's tables in a log."""
+    source = f"{path}: meta/tables"
+    found, wanted = sorted(meta.tables), sorted(_ARRAYS)
+    if found != wanted:
+        raise InputFileError(f"{source}: expected {', '.join(wanted)}, found {', '.join(found)}: use another eenn-rl")
+    info = from_json(_tables_info(), meta.tables_info, f"{source}_info")
+    values: dict[str, Any] = {**meta.tables, **{item.name: getattr(info, item.name) for item in fields(info)}}
+    try:
+        return AccuracyTables(**values)
+    except (ValueError, TypeError) as error:
+        raise InputFileError(f"{source}: {' '.join(str(error).split())}: use another copy of the log") from None
+
+
+def _tables_info() -> Any:
+    """The fields of `AccuracyTables` that are no arrays, as a dataclass of their own."""
+    rest = [item for item in fields(AccuracyTables) if item.name not in _ARRAYS]
+    return make_dataclass("TablesInfo", [(item.name, item.type, field(default=item.default)) for item in rest])
+
+
+def rebuild_space(meta: RunMeta, path: Path, accelerator: AcceleratorSpec | None = None) -> SearchSpace:
+    """The search space of a log, on its own accelerator or on another."""
+    backbone = from_json(Backbone, meta.backbone, f"{path}: meta/backbone")
+    accelerator = accelerator or from_json(AcceleratorSpec, meta.accelerator, f"{path}: meta/accelerator")
+    choices = from_json(_Space, meta.space, f"{path}: meta/space")
+    return SearchSpace(backbone, accelerator, choices.branches, choices.bits, choices.max_exits)
+
+
+def rebuild(
+    meta: RunMeta, path: Path, backend: str | None = None, accelerator: AcceleratorSpec | None = None
+) -> Evaluator:
+    """The evaluator of a log; with another backend or accelerator where given."""
+    space = rebuild_space(meta, path, accelerator)
+    objective = from_json(Objective, meta.objective, f"{path}: meta/objective")
+    costs = make_backend(backend or meta.backend.get("name", ""), space.accelerator, space.backbone)
+    mode = (meta.environment if isinstance(meta.environment, dict) else {}).get("thresholds", "per_exit")
+    return Evaluator(space, costs, Estimator(read_tables(meta, path), mode), objective)
+
+
+def rebuild_layout(meta: RunMeta, path: Path) -> "Layout":
+    """What actions and observations mean in a log."""
+    from eenn_envs.layout import Layout
+
+    stored = (meta.environment if isinstance(meta.environment, dict) else {}).get("layout")
+    return from_json(Layout, stored, f"{path}: meta/environment: layout")
