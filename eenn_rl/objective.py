@@ -92,6 +92,13 @@ class Objective:
         return static_accuracy - self.accuracy_tolerance + self.headroom_for(static_accuracy, samples)
 
 
+def weigh(minimise: Minimise, energy_j: Floats, latency_s: Floats) -> Floats:
+    """What a sample that leaves at each exit adds to the expected quantity to minimise; any shape."""
+    if minimise == "energy":
+        return energy_j
+    return latency_s if minimise == "latency" else energy_j * latency_s
+
+
 def least_count(share: float, samples: int) -> int:
     """The smallest integer c with ``c / samples >= share`` in floating point: no count is refused by rounding."""
     count = max(0, ceil(share * samples))
@@ -137,9 +144,7 @@ class Costs:
 
     def weights(self, minimise: Minimise) -> Floats:
         """The quantity to minimise for a sample that leaves at each exit, [n, s]."""
-        if minimise == "energy":
-            return self.energy_j
-        return self.latency_s if minimise == "latency" else self.energy_j * self.latency_s
+        return weigh(minimise, self.energy_j, self.latency_s)
 
 
 @dataclass(frozen=True)
