@@ -69,8 +69,8 @@ def tune_thresholds(
     correct = np.asarray(correct, np.bool_)
     _check_outputs(sure, correct)
     exits, samples = sure.shape
-    for name, values in (("energy_j", energy_j), ("latency_s", latency_s)):
-        check(len(values) == exits, name, tuple(values), f"{exits} numbers, one per exit")
+    for name, costs in (("energy_j", energy_j), ("latency_s", latency_s)):
+        check(len(costs) == exits, name, tuple(costs), f"{exits} numbers, one per exit")
     demands = Demands(least_count(accuracy_floor, samples), least_count(objective.min_exit_rate, samples))
     weights = weigh(objective.minimise, np.asarray(energy_j, np.float64), np.asarray(latency_s, np.float64))
     shared = mode == "global"
