@@ -10,6 +10,7 @@ import pickle
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -233,8 +234,14 @@ def check_pickles_to_worker_processes(subject: Subject) -> None:
         pickle.dumps(backend)
     except Exception as error:
         raise BrokenPromise(f"promise broken: {promise}: cannot be pickled: {type(error).__name__}: {error}") from error
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        there = pool.submit(_evaluate_elsewhere, backend, workload).result()
+    try:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            there = pool.submit(_evaluate_elsewhere, backend, workload).result()
+    except BrokenProcessPool as error:
+        raise BrokenPromise(
+            f"promise broken: {promise}: the worker process ended: the backend ended it, or this script starts it anew "
+            "each time it is imported (put the call under if __name__ == '__main__')"
+        ) from error
     difference = _first_difference(_evaluate(backend, workload, promise), there)
     _require(difference is None, promise, workload, f"here, then in a worker: {difference}")
 
