@@ -30,11 +30,16 @@ def backends_text(records: Sequence[BackendRecord] | None = None) -> str:
     return "\n".join(out)
 
 
+def _state(record: BackendRecord) -> str:
+    if record.problem:
+        return "incomplete" if record.incomplete else "broken"
+    return "declines" if record.declined else "ok"
+
+
 def _row(record: BackendRecord) -> tuple[str, ...]:
-    state = "broken" if record.problem else "declines" if record.declined else "ok"
     return (
         record.name,
-        state,
+        _state(record),
         f"{record.distribution} {record.version}",
         record.origin,
         record.accelerator or "-",

@@ -15,7 +15,7 @@ from typing import cast
 import pluggy
 
 from eenn_rl.backbone import Backbone
-from eenn_rl.errors import BackendError, EennError, InvalidValueError, unknown_name
+from eenn_rl.errors import BackendError, EennError, InvalidValueError, MissingDependencyError, unknown_name
 from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
 from eenn_rl.hookspecs import API_VERSION, PROJECT, HardwareBackend, HookSpecs
 from eenn_rl.zoo import make_backbone
@@ -31,8 +31,9 @@ class BackendRecord:
     """One installed backend, as `eenn-rl backends` shows it.
 
     `origin` is the entry point's value (module, or module:object); `problem` is one line, None for a backend that
-    works. `accelerator` is its default one, on which it was tried; `declined` says, in one line, why it does not serve
-    that one though it loads. `api_version` is known only for a backend that was made.
+    works; `incomplete` says that all it lacks is an optional package. `accelerator` is its default one, on which it was
+    tried; `declined` says, in one line, why it does not serve that one though it loads. `api_version` is known only for
+    a backend that was made.
     """
 
     name: str
@@ -43,6 +44,7 @@ class BackendRecord:
     api_version: int | None = None
     accelerator: str | None = None
     declined: str | None = None
+    incomplete: bool = False
 
     def __str__(self) -> str:
         return f"backend {self.name!r} ({self.distribution} {self.version}, {self.origin})"
@@ -218,7 +220,9 @@ def _trial(found: _Found) -> BackendRecord:
         reason = str(error).removeprefix(f"{found.record}: ")
         # It loads and knows what it cannot cost: with another accelerator it works.
         declines = isinstance(error, InvalidValueError) and record.accelerator
-        return replace(record, declined=reason) if declines else replace(record, problem=reason)
+        if declines:
+            return replace(record, declined=reason)
+        return replace(record, problem=reason, incomplete=isinstance(error, MissingDependencyError))
     return replace(record, api_version=backend.api_version)
 
 

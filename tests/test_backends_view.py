@@ -13,6 +13,7 @@ RECORDS = (
     BackendRecord("good", "good-chip", "1.2", "good_chip", None, 1, "quad_edge_tpu"),
     BackendRecord("bad", "bad-chip", "0.1", "bad_chip", "cannot be imported: SystemExit: 3"),
     BackendRecord("choosy", "choosy-chip", "3.0", "choosy:plugin", None, None, "quad_edge_tpu", "needs an analog core"),
+    BackendRecord("half", "half-chip", "1.0", "half", "expected the package x, found none", incomplete=True),
 )
 
 
@@ -24,7 +25,8 @@ def test_each_backend_has_a_line_and_a_broken_one_its_reason() -> None:
     assert lines[3] == "    cannot be imported: SystemExit: 3"
     assert lines[4].split()[:2] == ["choosy", "declines"]
     assert lines[5] == "    needs an analog core"
-    assert lines[-1] == "2 of 3 usable; api_version served: 1"
+    assert lines[6].split()[:2] == ["half", "incomplete"]
+    assert lines[-1] == "2 of 4 usable; api_version served: 1"
 
 
 def test_columns_line_up() -> None:
@@ -37,7 +39,12 @@ def test_columns_line_up() -> None:
 def test_the_same_for_a_program() -> None:
     """Plain JSON data, one object per backend."""
     data = json.loads(json.dumps(backends_data(RECORDS)))
-    assert [(d["name"], d["usable"]) for d in data] == [("good", True), ("bad", False), ("choosy", True)]
+    assert [(d["name"], d["usable"]) for d in data] == [
+        ("good", True),
+        ("bad", False),
+        ("choosy", True),
+        ("half", False),
+    ]
     assert data[1]["problem"] == "cannot be imported: SystemExit: 3"
 
 
