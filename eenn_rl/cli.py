@@ -5,6 +5,7 @@ usage or input, told in one line.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -62,20 +63,29 @@ def _train(arguments: Arguments) -> int:
     from eenn_rl.config import RunConfig
     from eenn_rl.options import given
     from eenn_rl.run import train
+    from eenn_rl.show import show
 
-    train(given(arguments, RunConfig), run=arguments.run, resume=arguments.resume, config=arguments.config)
+    folder = train(given(arguments, RunConfig), run=arguments.run, resume=arguments.resume, config=arguments.config)
+    show(folder.path)
     return 0
 
 
 def _verify_options(parser: _Parser) -> None:
     parser.add_argument("run", type=Path, help="run folder")
-    parser.add_argument("--top", type=_positive, default=3, metavar="N", help="how many of the best (default: 3)")
+    parser.add_argument("--top", type=_positive, metavar="N", help="how many of the best (default: as in train)")
+    parser.add_argument("--backend", metavar="NAME", help="cost the verified architectures by this backend instead")
 
 
 def _verify(arguments: Arguments) -> int:
-    from eenn_rl.run import verify
+    from eenn_rl.show import show
+    from eenn_rl.verify import recost_run, verify_run
 
-    return 0 if verify(arguments.run, arguments.top) else 1
+    if arguments.backend is not None:
+        print(recost_run(arguments.run, arguments.backend, arguments.top))
+        return 0
+    holds = verify_run(arguments.run, arguments.top)
+    show(arguments.run)
+    return 0 if holds else 1
 
 
 def _show_options(parser: _Parser) -> None:
@@ -95,7 +105,13 @@ def _replay_options(parser: _Parser) -> None:
 
 
 def _replay(arguments: Arguments) -> int:
-    raise NotImplementedError
+    from eenn_rl.display import Display
+    from eenn_rl.replay import replay_file
+
+    with Display() as display:
+        result = replay_file(arguments.file, display)
+    print("\n".join(result.lines()))
+    return result.exit_status
 
 
 def _cost_options(parser: _Parser) -> None:
@@ -114,12 +130,25 @@ def _cost(arguments: Arguments) -> int:
     raise NotImplementedError
 
 
-def _no_options(_parser: _Parser) -> None:
-    pass
+def _backends_options(parser: _Parser) -> None:
+    parser.add_argument("action", nargs="?", choices=("new",), help="new: write a package for a backend of your own")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="what users will pass to --backend")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="where to write it (default: eenn-NAME)")
+    parser.add_argument("--json", action="store_true", help="for a program")
 
 
 def _backends(arguments: Arguments) -> int:
-    raise NotImplementedError
+    from eenn_rl.backends_view import backends_data, backends_text
+
+    if arguments.action == "new":
+        from eenn_rl.backend_template import write_package
+
+        if arguments.name is None:
+            raise InvalidValueError("eenn-rl backends new: expected a NAME, found none: eenn-rl backends new my-chip")
+        print(f"written: {write_package(arguments.name, arguments.folder)} (see its README.md)")
+        return 0
+    print(json.dumps(backends_data(), indent=1) if arguments.json else backends_text())
+    return 0
 
 
 def _accelerators_options(parser: _Parser) -> None:
@@ -154,7 +183,7 @@ VERBS: dict[str, Verb] = {
     "show": Verb("the results of a run", _show_options, _show),
     "replay": Verb("re-execute every logged episode and compare bit by bit", _replay_options, _replay),
     "cost": Verb("energy and latency of layers, an architecture or an ONNX network", _cost_options, _cost),
-    "backends": Verb("the hardware backends that are installed", _no_options, _backends),
+    "backends": Verb("the hardware backends that are installed", _backends_options, _backends),
     "accelerators": Verb("the accelerators that are shipped", _accelerators_options, _accelerators),
 }
 
@@ -193,6 +222,8 @@ def _dispatch(words: Sequence[str]) -> int:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    # Threads that spin while they wait slow a busy machine down thirtyfold; set before torch reads it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return _dispatch(sys.argv[1:] if words is None else words)
     except EennError as error:

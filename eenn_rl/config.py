@@ -12,7 +12,6 @@ import yaml
 
 from eenn_rl.branches import BRANCHES
 from eenn_rl.errors import InputFileError, check, unknown_name
-from eenn_rl.hardware import DEFAULT_ACCELERATOR
 from eenn_rl.networks.settings import SupernetSettings, TrainingSettings
 from eenn_rl.objective import Objective
 from eenn_rl.options import group, merge, option
@@ -27,9 +26,9 @@ class RunConfig:
     """One run of the main job."""
 
     backend: str = option("multicore", "hardware backend: a name that `eenn-rl backends` lists")
-    accelerator: str = option(
-        DEFAULT_ACCELERATOR, "a name that `eenn-rl accelerators` lists, or a YAML file (ours, ZigZag's or Stream's)",
-        metavar="NAME|FILE",
+    accelerator: str | None = option(
+        None, "a name that `eenn-rl accelerators` lists, or a YAML file of ours, ZigZag's or Stream's; none: the "
+        "backend's own, quad_edge_tpu for multicore", metavar="NAME|FILE",
     )  # fmt: skip
     backbone: str = option(
         "resnet8", "backbone: resnet8, resnet20, mobilenetv2, mobilenetv1_025, or your own package.module:function"

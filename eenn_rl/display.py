@@ -78,6 +78,8 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:
+            self._finish_phase()
         if self._bars:
             self._bars.stop()
         self._log.close()
@@ -102,7 +104,7 @@ class Display:
         now = time.monotonic()
         if now - self._spoke >= PLAIN_INTERVAL_S:
             self._spoke = now
-            line = f"{self._name}: {self._share(done, now)}{text}"
+            line = f"{self._name}: " + ", ".join(filter(None, (*self._share(done, now), text)))
             self._log.write(line)
             if not self._bars:
                 self._plain(line)
@@ -115,11 +117,11 @@ class Display:
         else:
             self._plain(text)
 
-    def _share(self, done: float, now: float) -> str:
+    def _share(self, done: float, now: float) -> tuple[str, ...]:
         if not self._total or done <= 0:
-            return ""
+            return ()
         left = (now - self._started) * (self._total - done) / done
-        return f"{min(100.0, 100 * done / self._total):.0f}%, {_left_text(max(0.0, left))}, "
+        return (f"{min(100.0, 100 * done / self._total):.0f}%", _left_text(max(0.0, left)))
 
     def _finish_phase(self) -> None:
         if not self._name:

@@ -13,10 +13,11 @@ import numpy.typing as npt
 from eenn_rl.architecture_file import architecture_to_json
 from eenn_rl.evaluation import Evaluation, explain
 from eenn_rl.evaluator import Evaluator
+from eenn_rl.findings import predicted
 from eenn_rl.levels import threshold_of
 from eenn_rl.networks.intervals import difference_interval, mean_interval
 from eenn_rl.objective import Baseline, Costs, least_count, score
-from eenn_rl.results import Measured, Predicted, StaticResult, Verified
+from eenn_rl.results import Measured, StaticResult, Verified
 from eenn_rl.tuning import Demands, frontier, leave_at
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def judge(
     return Verified(
         architecture=architecture_to_json(evaluation.architecture),
         feasible=not violations,
-        predicted=_predicted(evaluation),
+        predicted=predicted(evaluation),
         measured=measured,
         elp_reduction=1 - measured.elp / reference.elp,
         elp_reduction_best_bits=1 - measured.elp / best.elp,
@@ -153,15 +154,4 @@ def _measured(found: Mapping[str, Any], test: "Outcome", static: "Outcome", seed
         energy_j=float(scores.energy_j[0]),
         latency_s=float(scores.latency_s[0]),
         elp=float(scores.elp[0]),
-    )
-
-
-def _predicted(evaluation: Evaluation) -> Predicted:
-    return Predicted(
-        accuracy=evaluation.estimate.accuracy,
-        exit_rates=evaluation.estimate.exit_rates,
-        energy_j=evaluation.energy_j,
-        latency_s=evaluation.latency_s,
-        elp=evaluation.elp,
-        elp_reduction=evaluation.elp_reduction,
     )

@@ -7,8 +7,8 @@ from eenn_rl.config import RunConfig
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
-from eenn_rl.hardware import load_accelerator
-from eenn_rl.plugins import make_backend
+from eenn_rl.hardware import AcceleratorSpec, load_accelerator
+from eenn_rl.plugins import default_accelerator, make_backend
 from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
 
@@ -43,6 +43,11 @@ def given_tables(config: RunConfig) -> AccuracyTables | None:
     return tables
 
 
+def accelerator_of(config: RunConfig) -> AcceleratorSpec:
+    """The accelerator that `config` names, or the backend's own where it names none."""
+    return default_accelerator(config.backend) if config.accelerator is None else load_accelerator(config.accelerator)
+
+
 def make_evaluator(config: RunConfig, tables: AccuracyTables) -> Evaluator:
     """The evaluator of the problem that `config` describes, with accuracies from `tables`."""
     for what, wanted, measured in (
@@ -55,7 +60,7 @@ def make_evaluator(config: RunConfig, tables: AccuracyTables) -> Evaluator:
                 f"--{what} {','.join(missing)}: the accuracy tables do not hold them (they hold "
                 f"{', '.join(map(str, measured))}): choose among those"
             )
-    accelerator = load_accelerator(config.accelerator)
+    accelerator = accelerator_of(config)
     space = SearchSpace(tables.backbone, accelerator, config.branches, config.bits, config.max_exits)
     backend = make_backend(config.backend, accelerator, tables.backbone)
     return Evaluator(space, backend, Estimator(tables), config.objective)

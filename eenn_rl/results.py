@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from eenn_rl.cost import Violation
 
 
@@ -31,6 +34,35 @@ class Predicted:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A network that the search found, on its best cores; `genome` rows as in `eenn_rl.space`."""
+
+    genome: tuple[tuple[int, ...], ...]
+    architecture: dict[str, Any]
+    predicted: Predicted
+    reward: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search left, as written to ``search.json``: the best feasible distinct networks, best first.
+
+    `static` and `static_best_bits` are the networks without exits as the search saw them.
+    """
+
+    candidates: tuple[Candidate, ...]
+    static: Predicted
+    static_best_bits: Predicted
+    distinct: int
+    space_size: int
+    stopped: str
+
+    def arrays(self) -> list[npt.NDArray[np.int16]]:
+        """The candidates' genomes, each int16 [max_exits, 5]."""
+        return [np.array(candidate.genome, np.int16) for candidate in self.candidates]
+
+
+@dataclass(frozen=True)
 class Measured:
     """What the fully trained network did on test: expected energy and latency over the measured exit rates.
 
@@ -53,8 +85,8 @@ class Measured:
 class Verified:
     """One architecture, trained in full; `feasible` and `violations` go by what was measured on test.
 
-    `architecture` is the architecture file's JSON. `thresholds` hold one confidence per exit, the last 0; `temperatures`
-    divide the logits of each exit before its confidence is taken.
+    `architecture` is the architecture file's JSON. `thresholds` hold one confidence per exit, the last 0;
+    `temperatures` divide the logits of each exit before its confidence is taken.
     `validation_*` is what the order of the list rests on.
     """
 
@@ -83,4 +115,3 @@ class Results:
     objective: dict[str, Any]
     space_size: int
     distinct_evaluations: int
-    provenance: dict[str, Any]

@@ -1,5 +1,6 @@
 """The results of a run: `show` for a person, `results_json` for a program."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from eenn_rl.results import Measured, Predicted, Results, StaticResult, Verified
+from eenn_rl.results import Found, Measured, Predicted, Results, StaticResult, Verified
 from eenn_rl.run_folder import RunFolder, open_run
 from eenn_rl.serialization import from_json, read_json, to_json
 
@@ -17,6 +18,11 @@ def read_results(folder: RunFolder) -> Results | None:
     if not folder.results.exists():
         return None
     return from_json(Results, read_json(folder.results), str(folder.results))
+
+
+def read_found(folder: RunFolder) -> Found | None:
+    """What the search found; None while it is not finished."""
+    return from_json(Found, read_json(folder.search), str(folder.search)) if folder.search.exists() else None
 
 
 def results_json(folder: RunFolder) -> dict[str, Any]:
@@ -29,39 +35,80 @@ def results_json(folder: RunFolder) -> dict[str, Any]:
 def show(path: Path, *, as_json: bool = False) -> None:
     """Print the results of the run in `path` to stdout."""
     folder, config = open_run(path)
-    if as_json:
-        Console().print_json(data=results_json(folder))
-        return
     console = Console(highlight=False)
-    results = read_results(folder)
-    if results is None:
-        console.print(f"{path}: not finished, next phase: {folder.phase}")
-        console.print(f"continue it with: eenn-rl train --run {path} --resume")
+    if as_json:
+        console.print_json(data=results_json(folder))
         return
-    named = ", ".join(f"{key} {config[key]}" for key in ("backend", "accelerator", "backbone", "dataset", "seed"))
+    named = ", ".join(f"{key} {config[key]}" for key in SHOWN_SETTINGS if config.get(key) is not None)
     console.print(f"{path}: {named}", soft_wrap=True)
-    console.print(results_view(results))
+    results, found = read_results(folder), read_found(folder)
+    if results is not None:
+        console.print(results_view(results))
+    elif found is not None:
+        console.print(found_view(found))
+        console.print(f"a search result, not verified networks; verify with: eenn-rl verify {path}", soft_wrap=True)
+    else:
+        console.print(f"not finished, next phase: {folder.phase}")
+        console.print(f"continue it with: eenn-rl train --run {path} --resume", soft_wrap=True)
+
+
+SHOWN_SETTINGS = ("backend", "accelerator", "backbone", "dataset", "seed")
 
 
 def results_view(results: Results) -> RenderableType:
-    """The table of predicted against measured, and what failed."""
-    space = Text(
-        f"{results.distinct_evaluations:,} distinct architectures evaluated of {results.space_size:,} "
-        f"({results.space_size:.3g}) in the space"
-    )
-    return Group(space, _table(results), *_remarks(results))
-
-
-def _table(results: Results) -> Table:
-    table = Table(title="Measured on test; predicted by the estimator on validation", title_justify="left")
-    for name in ("", "accuracy %", "exit rates %", "energy uJ", "latency us", "ELP nJ s", "ELP saved %", "bound"):
-        table.add_column(name, justify="left" if name in ("", "bound") else "right")
-    for static, name in ((results.static, "static"), (results.static_best_bits, "static, best bits")):
-        table.add_row(f"{name} ({static.bits} bits)", *_static_cells(static, results.static))
+    """The table of predicted against measured, what failed, and what the architectures are."""
+    table = _new_table("Predicted on validation, measured on test")
+    for static, name in ((results.static, "static"), (results.static_best_bits, "static, best")):
+        table.add_row(f"{name} {static.bits}b", *_static_cells(static, results.static))
     for rank, verified in enumerate(results.verified, start=1):
         table.add_section()
         table.add_row(f"#{rank} predicted", *_predicted_cells(verified.predicted))
         table.add_row(f"#{rank} measured", *_measured_cells(verified))
+    space = _space_text(results.distinct_evaluations, results.space_size)
+    architectures = (item.architecture for item in results.verified)
+    return Group(space, table, *_described(architectures), *_remarks(results))
+
+
+def found_view(found: Found) -> RenderableType:
+    """The best architectures of a search, as predicted."""
+    table = _new_table("Predicted on validation data; not trained in full, not measured on test")
+    for predicted, name in ((found.static, "static"), (found.static_best_bits, "static, best")):
+        table.add_row(name, *_predicted_cells(predicted))
+    table.add_section()
+    shown = found.candidates[:SHOWN_CANDIDATES]
+    for rank, candidate in enumerate(shown, start=1):
+        table.add_row(f"#{rank} predicted", *_predicted_cells(candidate.predicted))
+    space = _space_text(found.distinct, found.space_size)
+    return Group(space, table, *_described(candidate.architecture for candidate in shown))
+
+
+SHOWN_CANDIDATES = 10
+
+
+def _space_text(distinct: int, size: int) -> Text:
+    return Text(f"{distinct:,} distinct architectures evaluated of {size:,} ({size:.3g}) in the space")
+
+
+def _described(architectures: Iterable[dict[str, Any]]) -> list[Text]:
+    """One line an architecture: each exit's block, branch, bits, and the allocations of stage and branch."""
+    return [
+        Text(f"#{rank}: " + " | ".join(_exit_text(exit_) for exit_ in architecture["exits"]))
+        for rank, architecture in enumerate(architectures, start=1)
+    ]
+
+
+def _exit_text(exit_: dict[str, Any]) -> str:
+    return "block {location} {branch} {bits}b on {core}/{branch_core}".format(**exit_)
+
+
+COLUMNS = ("", "accuracy %", "exit rates %", "uJ", "us", "ELP nJ·s", "saved %", "bound")
+"""Accuracy, share leaving at each exit, expected energy, latency and energy-latency product, and what that saves."""
+
+
+def _new_table(title: str) -> Table:
+    table = Table(title=title, title_justify="left", padding=(0, 0), pad_edge=False)
+    for name in COLUMNS:
+        table.add_column(name, justify="left" if name in ("", "bound") else "right", no_wrap=True)
     return table
 
 
@@ -71,7 +118,7 @@ def _percent(values: tuple[float, ...]) -> str:
 
 def _costs(result: StaticResult | Predicted | Measured) -> tuple[str, str, str]:
     """Expected energy in uJ, latency in us and energy-latency product in nJ s."""
-    return f"{result.energy_j * 1e6:.3f}", f"{result.latency_s * 1e6:.2f}", f"{result.elp * 1e9:.5g}"
+    return f"{result.energy_j * 1e6:.3g}", f"{result.latency_s * 1e6:.3g}", f"{result.elp * 1e9:.3g}"
 
 
 def _static_cells(result: StaticResult, static: StaticResult) -> tuple[str, ...]:
@@ -90,7 +137,7 @@ def _measured_cells(verified: Verified) -> tuple[str, ...]:
     saved = f"[bold]{100 * verified.elp_reduction:.1f}[/]"
     verdict = "[green]holds[/]" if verified.feasible else "[red]missed[/]"
     rates = _percent(result.exit_rates)
-    return (f"{100 * result.accuracy:.2f} ± {half:.2f}", rates, *_costs(result), saved, verdict)
+    return (f"{100 * result.accuracy:.2f}±{half:.2f}", rates, *_costs(result), saved, verdict)
 
 
 def _remarks(results: Results) -> list[Text]:

@@ -4,12 +4,13 @@ Each backbone is described once, here; `eenn_rl.networks` builds the trainable n
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from itertools import pairwise
 from typing import Literal
 
 from eenn_rl.backbone import Backbone, Block, Layer
 from eenn_rl.branches import pooled_linear
-from eenn_rl.errors import unknown_name
+from eenn_rl.errors import EennError, InvalidValueError, unknown_name
 
 Shape = tuple[int, int, int]
 Activation = Literal["none", "relu", "relu6"]
@@ -135,7 +136,32 @@ BACKBONES: dict[str, Callable[[Shape, int], Backbone]] = {
 
 
 def make_backbone(name: str, input_shape: Shape = (3, 32, 32), num_classes: int = 10) -> Backbone:
-    """The shipped backbone `name` for images of `input_shape` (channels, height, width)."""
+    """The backbone `name` for images of `input_shape` (channels, height, width).
+
+    `name` is a shipped one, or the user's own as ``package.module:function``: the function is called with
+    `input_shape` and `num_classes` and returns the blocks (or a whole `Backbone`).
+    """
+    if ":" in name:
+        return _own_backbone(name, input_shape, num_classes)
     if name not in BACKBONES:
         raise unknown_name("backbone", name, BACKBONES)
     return BACKBONES[name](input_shape, num_classes)
+
+
+def _own_backbone(name: str, input_shape: Shape, num_classes: int) -> Backbone:
+    module, _, function = name.partition(":")
+    what = f"backbone {name!r}"
+    try:
+        made = getattr(import_module(module), function)(input_shape, num_classes)
+    except EennError:
+        raise
+    except Exception as error:
+        raise InvalidValueError(
+            f"{what}: expected an importable module with a function of (input_shape, num_classes), found "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if isinstance(made, Backbone):
+        return made
+    if not isinstance(made, list | tuple) or not all(isinstance(block, Block) for block in made):
+        raise InvalidValueError(f"{what}: expected it to return blocks (eenn_rl.backbone.Block), found {made!r:.80}")
+    return Backbone(name, tuple(made), input_shape, num_classes)

@@ -1,0 +1,164 @@
+"""The main job: estimate -> search -> train in full -> verify. Each phase leaves its result in the run folder.
+
+A phase whose result is there is not done again; one that was interrupted continues from its checkpoint.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eenn_rl.config import RunConfig, differences, make_config, read_config_file
+from eenn_rl.display import Display
+from eenn_rl.errors import InvalidValueError
+from eenn_rl.evaluator import Evaluator
+from eenn_rl.findings import summarise
+from eenn_rl.plugins import make_backend
+from eenn_rl.problem import accelerator_of, given_tables, make_evaluator
+from eenn_rl.progress import Progress
+from eenn_rl.results import Found
+from eenn_rl.run_folder import RunFolder, create_run, locked, new_run_path, newest_run, open_run, write_json
+from eenn_rl.serialization import from_json, read_json, to_json
+from eenn_rl.space import SearchSpace
+from eenn_rl.tables import AccuracyTables
+from eenn_rl.verify import verify_best
+from eenn_rl.zoo import make_backbone
+
+if TYPE_CHECKING:
+    from eenn_rl.networks.data import Dataset
+    from eenn_rl.search import SearchResult
+
+
+def train(given: Mapping[str, Any], *, run: Path | None, resume: bool, config: Path | None) -> RunFolder:
+    """Do the main job in a new run folder, or continue one; returns the finished folder.
+
+    `given` is what the user typed (in the form of `RunConfig`), `config` a file of settings below it.
+    """
+    folder, settings = _prepare(given, run=run, resume=resume, config=config)
+    with locked(folder), Display(folder.log) as display:
+        try:
+            finish(folder, settings, display)
+        except KeyboardInterrupt:
+            display.note(f"interrupted, all work is saved; continue with: eenn-rl train --run {folder.path} --resume")
+            raise
+    return folder
+
+
+def _prepare(
+    given: Mapping[str, Any], *, run: Path | None, resume: bool, config: Path | None
+) -> tuple[RunFolder, RunConfig]:
+    if resume:
+        run = run or newest_run()
+        if run is not None and (run / "config.json").exists():
+            return _reopen(run, given, config)
+    base = read_config_file(config) if config else {}
+    settings = make_config(given, base, str(config))
+    _check_names(settings)
+    return create_run(run or new_run_path(settings.seed), to_json(settings)), settings
+
+
+def _reopen(run: Path, given: Mapping[str, Any], config: Path | None) -> tuple[RunFolder, RunConfig]:
+    """The run to continue; settings that differ from the stored ones are refused."""
+    folder, stored = open_run(run)
+    settings = from_json(RunConfig, stored, str(folder.config))
+    wanted = {**(read_config_file(config) if config else {}), **given}
+    changed = differences(settings, wanted)
+    if changed:
+        raise InvalidValueError(
+            f"{run} was begun with other settings ({'; '.join(changed)}): resume it without them, or start a new run"
+        )
+    return folder, settings
+
+
+def _check_names(settings: RunConfig) -> None:
+    """Refuse what cannot work before a run folder is made: names, files, and combinations of them."""
+    from eenn_agents.registry import agent_maker
+
+    agent_maker(settings.search.agent)
+    tables = given_tables(settings)
+    if tables is not None:
+        make_evaluator(settings, tables)
+        return
+    backbone = make_backbone(settings.backbone)
+    accelerator = accelerator_of(settings)
+    make_backend(settings.backend, accelerator, backbone)
+    SearchSpace(backbone, accelerator, settings.branches, settings.bits, settings.max_exits)
+
+
+def finish(folder: RunFolder, settings: RunConfig, progress: Progress) -> None:
+    """Every phase that is not done yet."""
+    progress.note(f"run folder: {folder.path}")
+    if folder.results.exists():
+        progress.note("this run is finished; look at it with: eenn-rl show " + str(folder.path))
+        return
+    dataset = _LazyDataset(settings)
+    tables = estimate(folder, settings, dataset, progress)
+    evaluator = make_evaluator(settings, tables)
+    found = search(folder, settings, evaluator, progress)
+    if settings.verify == 0 or settings.tables is not None:
+        progress.note(f"a search result, not verified networks; verify with: eenn-rl verify {folder.path}")
+        return
+    verify_best(folder, settings, evaluator, dataset.load(), found, settings.verify, progress)
+
+
+class _LazyDataset:
+    """The data set, loaded when a phase first needs it."""
+
+    def __init__(self, settings: RunConfig) -> None:
+        self._settings = settings
+        self._loaded: Dataset | None = None
+
+    def load(self) -> "Dataset":
+        from eenn_rl.networks.data import load_dataset
+
+        if self._loaded is None:
+            root = self._settings.data_root
+            self._loaded = load_dataset(self._settings.dataset, Path(root) if root else None)
+        return self._loaded
+
+
+def estimate(folder: RunFolder, settings: RunConfig, dataset: _LazyDataset, progress: Progress) -> AccuracyTables:
+    """The accuracy tables: those that the settings name, or measured with shared weights trained for them."""
+    if not folder.tables.exists():
+        tables = given_tables(settings) or _measured_tables(folder, settings, dataset.load(), progress)
+        tables.save(folder.tables)
+    return AccuracyTables.load(folder.tables)
+
+
+def _measured_tables(folder: RunFolder, settings: RunConfig, dataset: "Dataset", progress: Progress) -> AccuracyTables:
+    from eenn_rl.networks.measure import measure_tables
+    from eenn_rl.networks.supernet import train_supernet
+
+    backbone = make_backbone(settings.backbone, dataset.input_shape, dataset.num_classes)
+    supernet = train_supernet(
+        backbone, dataset, settings.supernet, settings.seed, progress, folder.checkpoints,
+        branches=settings.branches, bits=settings.bits,
+    )  # fmt: skip
+    supernet.save(folder.weights / "supernet.pt")
+    return measure_tables(supernet, dataset, progress=progress)
+
+
+def search(folder: RunFolder, settings: RunConfig, evaluator: Evaluator, progress: Progress) -> Found:
+    """Let the agent spend its budget; what it found, from this process or an earlier one."""
+    if not folder.search.exists():
+        found = summarise(evaluator, _searched(folder, settings, evaluator, progress))
+        write_json(folder.search, to_json(found))
+    return from_json(Found, read_json(folder.search), str(folder.search))
+
+
+def _searched(folder: RunFolder, settings: RunConfig, evaluator: Evaluator, progress: Progress) -> "SearchResult":
+    from eenn_agents.search import search as agent_search
+    from eenn_rl.replay import describe
+    from eenn_rl.trajectory import TrajectoryWriter
+
+    meta = describe(evaluator, settings.backend, config=to_json(settings), seeds={"seed": settings.seed})
+    known = folder.trajectories.exists()
+    progress.note(f"search space: {evaluator.space.size:,} architectures")
+    with (
+        TrajectoryWriter.resume(folder.trajectories, meta)
+        if known
+        else TrajectoryWriter.create(folder.trajectories, meta) as recorder
+    ):
+        return agent_search(
+            settings.search.agent, evaluator, settings.search, settings.seed, recorder, progress,
+            folder.checkpoints / "search.pt",
+        )  # fmt: skip

@@ -1,0 +1,113 @@
+"""Verification: the best architectures and the static networks trained in full, measured once on test, compared."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eenn_rl.architecture_file import architecture_from_json
+from eenn_rl.config import RunConfig
+from eenn_rl.display import Display
+from eenn_rl.errors import InvalidValueError
+from eenn_rl.evaluator import Evaluator
+from eenn_rl.judgement import best_static, in_validation_order, judge, static_result
+from eenn_rl.problem import make_evaluator
+from eenn_rl.progress import Progress
+from eenn_rl.results import Found, Results
+from eenn_rl.run_folder import RunFolder, locked, open_run, write_json
+from eenn_rl.serialization import from_json, read_json, to_json
+from eenn_rl.show import read_found
+from eenn_rl.tables import AccuracyTables
+
+if TYPE_CHECKING:
+    from eenn_rl.networks.data import Dataset
+
+
+def verify_best(
+    folder: RunFolder,
+    settings: RunConfig,
+    evaluator: Evaluator,
+    dataset: "Dataset",
+    found: Found,
+    top: int,
+    progress: Progress,
+) -> Results:
+    """Train the best `top` distinct networks and the static ones in full, measure them once on test, and compare."""
+    from eenn_rl.networks.verification import train_and_measure
+
+    space = evaluator.space
+    evaluations = [evaluator.evaluate(space.decode(genome)) for genome in found.arrays()[:top]]
+    wanted = [evaluation.architecture for evaluation in evaluations] or [evaluator.static.architecture]
+    bits = sorted(space.usable_bits, reverse=True)
+    networks = train_and_measure(
+        wanted, dataset, settings.training, settings.seed, progress,
+        checkpoint_dir=folder.weights, static_bits=bits, workers=settings.workers,
+    )  # fmt: skip
+    statics = [static_result(evaluator, width, net) for width, net in zip(bits, networks, strict=False)]
+    reference = networks[bits.index(evaluator.static_bits)]
+    verified = [
+        judge(evaluator, evaluation, network, reference, statics, settings.seed)
+        for evaluation, network in zip(evaluations, networks[len(bits) :], strict=False)
+    ]
+    results = Results(
+        static=next(item for item in statics if item.bits == evaluator.static_bits),
+        static_best_bits=best_static(evaluator, statics),
+        verified=in_validation_order(verified),
+        objective=to_json(settings.objective),
+        space_size=space.size,
+        distinct_evaluations=found.distinct,
+    )
+    _log_verifications(folder, evaluator, results)
+    write_json(folder.results, to_json(results))
+    return results
+
+
+def _log_verifications(folder: RunFolder, evaluator: Evaluator, results: Results) -> None:
+    from eenn_rl.trajectory import TrajectoryWriter
+
+    with TrajectoryWriter.resume(folder.trajectories) as log:
+        for verified in results.verified:
+            architecture = architecture_from_json(verified.architecture, "verification")
+            log.add_verification(to_json(verified), evaluator.space.encode(architecture))
+
+
+def _search_of(folder: RunFolder) -> Found:
+    """What the search of a run left; refused where it is not finished."""
+    found = read_found(folder)
+    if found is None:
+        raise InvalidValueError(
+            f"{folder.path}: its search is not finished: continue it with eenn-rl train --run {folder.path} --resume"
+        )
+    return found
+
+
+def verify_run(path: Path, top: int | None) -> bool:
+    """Verify the best `top` architectures of the run in `path`; whether every one holds its constraints on test.
+
+    What was trained before is not trained again.
+    """
+    from eenn_rl.networks.data import load_dataset
+
+    folder, stored = open_run(path)
+    settings = from_json(RunConfig, stored, str(folder.config))
+    found = _search_of(folder)
+    with locked(folder), Display(folder.log) as display:
+        evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables))
+        root = Path(settings.data_root) if settings.data_root else None
+        dataset = load_dataset(settings.dataset, root)
+        results = verify_best(folder, settings, evaluator, dataset, found, top or settings.verify or 3, display)
+    return all(item.feasible for item in results.verified)
+
+
+def recost_run(path: Path, backend: str, top: int | None) -> str:
+    """The verified architectures of a run as `backend` costs them, and how far the run's own backend was off."""
+    from eenn_rl.recost import recost
+
+    folder, stored = open_run(path)
+    settings = from_json(RunConfig, stored, str(folder.config))
+    if not folder.results.exists():
+        raise InvalidValueError(f"{path}: nothing was verified yet: eenn-rl verify {path} first")
+    verified = from_json(Results, read_json(folder.results), str(folder.results)).verified[:top]
+    evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables))
+    space = evaluator.space
+    architectures = [architecture_from_json(item.architecture, str(folder.results)) for item in verified]
+    rates = [item.measured.exit_rates for item in verified]
+    return recost(architectures, space.accelerator, space.backbone, (settings.backend, backend), rates).text()
