@@ -100,7 +100,8 @@ class _Accelerator:
     allocations: tuple[tuple[str, ...], ...] = ()
     keep_activations_on_chip: bool = True
     resident_weights: bool = False
-    branch_policy: Literal["sequential", "wait", "speculate"] = "sequential"
+    branch_policy: Literal["wait", "speculate"] = "wait"
+    multicast: bool = False
 
 
 _DATA = resources.files("eenn_rl") / "accelerators"
@@ -154,6 +155,7 @@ def read_own(data: Any, source: str, clock_hz: float | None) -> AcceleratorSpec:
         keep_activations_on_chip=spec.keep_activations_on_chip,
         resident_weights=spec.resident_weights,
         branch_policy=spec.branch_policy,
+        multicast=spec.multicast,
         description=spec.description,
         source=spec.source,
     )

@@ -188,13 +188,17 @@ class CoreSpec:
 
 @dataclass(frozen=True)
 class LinkSpec:
-    """A link from core `sender` to core `receiver` (names); `bandwidth_bits` per cycle of `clock_hz`."""
+    """A link from core `sender` to core `receiver` (names); `bandwidth_bits` per cycle of the accelerator's clock.
+
+    Links of the same `medium` (a bus) share it; without one, each direction of a link is a medium of its own.
+    """
 
     sender: str
     receiver: str
     bandwidth_bits: int
     energy_j_per_bit: float = 0.0
     both_ways: bool = True
+    medium: str = ""
 
     def __post_init__(self) -> None:
         where = f"link {self.sender} -> {self.receiver}: "
@@ -221,6 +225,10 @@ class DramSpec:
 class AcceleratorSpec:
     """Cores, the links between them, and the memory they share.
 
+    `keep_activations_on_chip`: whether layers hand on their results on chip where they fit, or always through DRAM.
+    `resident_weights`: whether weights that all fit at once stay on chip from one inference to the next.
+    `branch_policy`: whether the next stage waits for an exit's verdict, or runs ahead where its cores are free.
+    `multicast`: whether data for several cores is read and sent once.
     `allocations` are the sets of compute cores that a stage may run on, as indices into `cores`: single cores first,
     then groups that split a stage between them. Without any, every compute core stands alone.
     """
@@ -233,7 +241,8 @@ class AcceleratorSpec:
     clock_hz: float = 1e9
     keep_activations_on_chip: bool = True
     resident_weights: bool = False
-    branch_policy: Literal["sequential", "wait", "speculate"] = "sequential"
+    branch_policy: Literal["wait", "speculate"] = "wait"
+    multicast: bool = False
     description: str = ""
     source: str = ""
 

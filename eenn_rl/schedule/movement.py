@@ -1,9 +1,9 @@
 """The cost of moving one tensor: from DRAM, to DRAM, or between cores."""
 
-from collections import Counter
+from functools import reduce
 
 from eenn_rl.hardware import AcceleratorSpec, Operand
-from eenn_rl.schedule.topology import Location, Movement, Topology, access_energy, outer_memory
+from eenn_rl.schedule.topology import Link, Location, Movement, Topology, access_energy, outer_memory
 
 
 class Mover:
@@ -12,63 +12,84 @@ class Mover:
     def __init__(self, accelerator: AcceleratorSpec) -> None:
         self.accelerator = accelerator
         self.topology = Topology(accelerator)
+        self._known: dict[tuple[float, Location, tuple[int, ...], bool], Movement] = {}
 
     def move(self, bits: float, source: Location, targets: tuple[int, ...], *, whole: bool) -> Movement:
-        """A tensor of `bits` from `source` to the cores `targets`; each needs all of it, or an equal slice."""
+        """A tensor of `bits` from `source` to the cores `targets`; each needs all of it, or an equal slice.
+
+        No targets mean DRAM.
+        """
+        key = (bits, source, targets, whole)
+        if key not in self._known:
+            self._known[key] = self._move(*key)
+        return self._known[key]
+
+    def _move(self, bits: float, source: Location, targets: tuple[int, ...], whole: bool) -> Movement:  # noqa: FBT001
+        if not targets:
+            return Movement() if source.off_chip else self.to_dram(bits, source.cores)
         if source.off_chip:
             return self.from_dram(bits, targets, whole=whole, operand="input")
         if not whole and source.cores == targets:
             return Movement()
-        share = bits / len(source.cores) * (1.0 if whole else 1.0 / len(targets))
         hops = [(a, b) for a in source.cores for b in targets if a != b]
-        if any(self.topology.route(a, b) is None for a, b in hops):
+        routes = [self.topology.route(a, b) for a, b in hops]
+        if any(route is None for route in routes):
             there = self.to_dram(bits, source.cores)
             return join(there, self.from_dram(bits, targets, whole=whole, operand="input"))
-        return self._over_links(share, hops)
+        share = bits / len(source.cores) * (1.0 if whole else 1.0 / len(targets))
+        return self._over_links(share, hops, [route for route in routes if route is not None])
 
-    def _over_links(self, share: float, hops: list[tuple[int, int]]) -> Movement:
-        busy_out: Counter[int] = Counter()
-        busy_in: Counter[int] = Counter()
+    def _over_links(self, share: float, hops: list[tuple[int, int]], routes: list[tuple[Link, ...]]) -> Movement:
+        """`share` bits from each sender to each receiver; links side by side, each busy for all it carries.
+
+        With multicast a sender's share passes each link once and is read once.
+        """
+        busy: dict[str, float] = {}
         energy: dict[str, float] = {}
-        for a, b in hops:
-            route = self.topology.route(a, b)
-            assert route is not None  # noqa: S101  (checked by the caller)
-            width, per_bit = route
-            busy_out[a] += share / width  # type: ignore[assignment]
-            busy_in[b] += share / width  # type: ignore[assignment]
-            sender = outer_memory(self.accelerator, a, "output")
-            receiver = outer_memory(self.accelerator, b, "input")
-            _add(energy, "link", share * per_bit)
-            _add(energy, sender.name if sender else "link", access_energy(sender, share, write=False))
-            _add(energy, receiver.name if receiver else "link", access_energy(receiver, share, write=True))
-        cycles = max((*busy_out.values(), *busy_in.values()), default=0.0)
+        carried: set[tuple[int, str]] = set()
+        senders: set[int] = set()
+        for (a, b), route in zip(hops, routes, strict=True):
+            for link in route:
+                if not (self.accelerator.multicast and (a, link.medium) in carried):
+                    carried.add((a, link.medium))
+                    busy[link.medium] = busy.get(link.medium, 0.0) + share / link.bandwidth_bits
+                    _add(energy, "link", share * link.energy_j_per_bit)
+            if not (self.accelerator.multicast and a in senders):
+                senders.add(a)
+                self._access(energy, a, "output", share, write=False)
+            self._access(energy, b, "input", share, write=True)
+        cycles = max(busy.values(), default=0.0)
         return Movement(cycles / self.accelerator.clock_hz, 0.0, tuple(energy.items()))
 
+    def _access(self, energy: dict[str, float], core: int, operand: Operand, bits: float, *, write: bool) -> None:
+        memory = outer_memory(self.accelerator, core, operand)
+        if memory is not None:
+            _add(energy, memory.name, access_energy(memory, bits, write=write))
+
     def from_dram(self, bits: float, targets: tuple[int, ...], *, whole: bool, operand: Operand) -> Movement:
-        """`bits` read from DRAM and written into each target's memory; a whole tensor is read once per core."""
-        dram = self.accelerator.dram
+        """`bits` read from DRAM and written into each target's memory.
+
+        A whole tensor passes the port once per core, or once in all where the accelerator multicasts.
+        """
         each = bits if whole else bits / len(targets)
+        times = 1 if whole and self.accelerator.multicast else len(targets)
         energy: dict[str, float] = {}
         for core in targets:
-            memory = outer_memory(self.accelerator, core, operand)
-            _add(energy, memory.name if memory else "dram", access_energy(memory, each, write=True))
-        if dram is None:
-            return Movement(0.0, 0.0, tuple(energy.items()))
-        moved = each * len(targets)
-        _add(energy, "dram", moved / dram.bandwidth_bits * dram.read_energy_j)
-        seconds = moved / dram.bandwidth_bits / self.accelerator.clock_hz
-        return Movement(seconds, seconds, tuple(energy.items()))
+            self._access(energy, core, operand, each, write=True)
+        return self._through_port(each * times, energy, write=False)
 
     def to_dram(self, bits: float, sources: tuple[int, ...]) -> Movement:
         """`bits`, in equal slices on `sources`, written to DRAM."""
-        dram = self.accelerator.dram
         energy: dict[str, float] = {}
         for core in sources:
-            memory = outer_memory(self.accelerator, core, "output")
-            _add(energy, memory.name if memory else "dram", access_energy(memory, bits / len(sources), write=False))
+            self._access(energy, core, "output", bits / len(sources), write=False)
+        return self._through_port(bits, energy, write=True)
+
+    def _through_port(self, bits: float, energy: dict[str, float], *, write: bool) -> Movement:
+        dram = self.accelerator.dram
         if dram is None:
             return Movement(0.0, 0.0, tuple(energy.items()))
-        _add(energy, "dram", bits / dram.bandwidth_bits * dram.write_energy_j)
+        _add(energy, "dram", bits / dram.bandwidth_bits * (dram.write_energy_j if write else dram.read_energy_j))
         seconds = bits / dram.bandwidth_bits / self.accelerator.clock_hz
         return Movement(seconds, seconds, tuple(energy.items()))
 
@@ -79,8 +100,13 @@ def _add(energy: dict[str, float], place: str, joules: float) -> None:
 
 def join(*movements: Movement) -> Movement:
     """Movements one after another."""
-    energy: dict[str, float] = {}
-    for movement in movements:
-        for place, joules in movement.energy_j_by_memory:
+
+    def after(first: Movement, second: Movement) -> Movement:
+        energy = dict(first.energy_j_by_memory)
+        for place, joules in second.energy_j_by_memory:
             _add(energy, place, joules)
-    return Movement(sum(m.latency_s for m in movements), sum(m.dram_s for m in movements), tuple(energy.items()))
+        return Movement(
+            first.latency_s + second.latency_s, first.dram_s + second.dram_s, tuple(energy.items())
+        )
+
+    return reduce(after, movements)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from eenn_rl.cost import CostReport, ExitCost, LayerCost, Span, StageCost, Violation
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.schedule.layer_model import LayerModel
-from eenn_rl.schedule.segment import Walker
+from eenn_rl.schedule.walker import Walker
 from eenn_rl.schedule.tables import Floats, Ints, MovementTable, SegmentTable, StageTable
 from eenn_rl.schedule.topology import outer_memory
 from eenn_rl.workload import Stage, Workload

@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from eenn_rl.backbone import Layer
 from eenn_rl.hardware import AcceleratorSpec
-from eenn_rl.schedule.segment import Cost, Need, Segment, Tensor, Walker
+from eenn_rl.schedule.segment import Cost, Need, Segment, Tensor
 from eenn_rl.schedule.topology import DRAM
+from eenn_rl.schedule.walker import Walker
 from eenn_rl.workload import Stage
 
 Floats = npt.NDArray[np.float64]

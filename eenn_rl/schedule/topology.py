@@ -1,4 +1,4 @@
-"""Where tensors lie and what it costs to move them between cores and DRAM."""
+"""Where tensors lie, and the routes between cores."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -31,6 +31,16 @@ class Movement:
     energy_j_by_memory: tuple[tuple[str, float], ...] = ()
 
 
+@dataclass(frozen=True)
+class Link:
+    """One direction of a link between two cores; a bus is one link that many pairs share."""
+
+    medium: str
+    """What is busy while the link is used."""
+    bandwidth_bits: int
+    energy_j_per_bit: float
+
+
 def outer_memory(accelerator: AcceleratorSpec, core: int, operand: Operand) -> MemorySpec | None:
     """The outermost memory of `core` that holds `operand`."""
     levels = [memory for memory in accelerator.cores[core].memories if operand in memory.operands]
@@ -39,7 +49,7 @@ def outer_memory(accelerator: AcceleratorSpec, core: int, operand: Operand) -> M
 
 def access_energy(memory: MemorySpec | None, bits: float, *, write: bool) -> float:
     """Energy (J) of reading or writing `bits` at a memory's widest port, in its granules."""
-    if memory is None or not memory.ports:
+    if memory is None or not memory.ports or not bits:
         return 0.0
     port = max(memory.ports, key=lambda p: p.bandwidth_bits)
     share = ceil(bits / port.granule_bits) * port.granule_bits / port.bandwidth_bits
@@ -50,32 +60,30 @@ class Topology:
     """Routes between the cores of an accelerator: the fewest hops, ties by the order of links."""
 
     def __init__(self, accelerator: AcceleratorSpec) -> None:
-        self.accelerator = accelerator
         index = {core.name: place for place, core in enumerate(accelerator.cores)}
-        self._links: dict[int, list[tuple[int, int, float]]] = {place: [] for place in index.values()}
+        self._links: dict[int, list[tuple[int, Link]]] = {place: [] for place in index.values()}
         for link in accelerator.links:
-            a, b = index[link.sender], index[link.receiver]
-            self._links[a].append((b, link.bandwidth_bits, link.energy_j_per_bit))
-            if link.both_ways:
-                self._links[b].append((a, link.bandwidth_bits, link.energy_j_per_bit))
-        self._routes: dict[tuple[int, int], tuple[float, float] | None] = {}
+            for a, b in ((link.sender, link.receiver), (link.receiver, link.sender))[: 1 + link.both_ways]:
+                medium = link.medium or f"{a}->{b}"
+                self._links[index[a]].append((index[b], Link(medium, link.bandwidth_bits, link.energy_j_per_bit)))
+        self._routes: dict[tuple[int, int], tuple[Link, ...] | None] = {}
 
-    def route(self, sender: int, receiver: int) -> tuple[float, float] | None:
-        """(bits per cycle of the narrowest link, J per bit over all hops); None where no links lead there."""
+    def route(self, sender: int, receiver: int) -> tuple[Link, ...] | None:
+        """The links from `sender` to `receiver`; None where none lead there."""
         key = (sender, receiver)
         if key not in self._routes:
             self._routes[key] = self._search(sender, receiver)
         return self._routes[key]
 
-    def _search(self, sender: int, receiver: int) -> tuple[float, float] | None:
-        queue = deque([(sender, float("inf"), 0.0)])
+    def _search(self, sender: int, receiver: int) -> tuple[Link, ...] | None:
+        queue: deque[tuple[int, tuple[Link, ...]]] = deque([(sender, ())])
         seen = {sender}
         while queue:
-            place, width, energy = queue.popleft()
+            place, path = queue.popleft()
             if place == receiver:
-                return width, energy
-            for other, bandwidth, cost in self._links[place]:
+                return path
+            for other, link in self._links[place]:
                 if other not in seen:
                     seen.add(other)
-                    queue.append((other, min(width, bandwidth), energy + cost))
+                    queue.append((other, (*path, link)))
         return None

@@ -1,0 +1,222 @@
+"""Walker: layers in order over the cores of an allocation."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from eenn_rl.backbone import Layer
+from eenn_rl.cost import LayerCost
+from eenn_rl.hardware import AcceleratorSpec, Operand
+from eenn_rl.schedule.layer_model import CoreLayerCost, LayerModel, LayerRequest, PreparedLayerModel
+from eenn_rl.schedule.movement import Mover
+from eenn_rl.schedule.segment import Cost, LayerRun, Need, Segment, Tensor
+from eenn_rl.schedule.split import needs_whole_input, slices
+from eenn_rl.schedule.topology import DRAM, Location, outer_memory
+from eenn_rl.workload import Stage
+
+ON_CHIP: frozenset[Operand] = frozenset()
+STREAMED: frozenset[Operand] = frozenset(("weight", "input", "output"))
+
+
+@dataclass
+class _Walk:
+    """What a walk has met so far."""
+
+    produced: dict[str, Tensor] = field(default_factory=dict)
+    arrived: set[tuple[str, Need]] = field(default_factory=set)
+    needs: dict[Need, None] = field(default_factory=dict)
+    weights: dict[int, float] = field(default_factory=dict)
+    peak: dict[int, float] = field(default_factory=dict)
+    costs: list[LayerCost] = field(default_factory=list)
+    cores: set[int] = field(default_factory=set)
+    unfit: list[str] = field(default_factory=list)
+    dram_s: float = 0.0
+
+
+class Walker:
+    """Walks layers over the cores of one accelerator; remembers every layer it has met."""
+
+    def __init__(self, accelerator: AcceleratorSpec, model: LayerModel) -> None:
+        self.accelerator, self.model = accelerator, model
+        self.mover = Mover(accelerator)
+        kinds = {core.kind: index for index, core in reversed(list(enumerate(accelerator.cores)))}
+        self._special = {"pool": kinds.get("pooling"), "add": kinds.get("simd")}
+        self._runs: dict[tuple[int, int, tuple[int, ...], bool], LayerRun] = {}
+        self._slices: dict[tuple[int, int], tuple[Layer, ...]] = {}
+        self._interned: dict[Layer, int] = {}
+        self._numbers: dict[int, tuple[Layer, int]] = {}
+        memories = [outer_memory(accelerator, core, "output") for core in range(len(accelerator.cores))]
+        self._capacity = [memory.size_bits if memory else float("inf") for memory in memories]
+        self._through_dram = not accelerator.keep_activations_on_chip and accelerator.dram is not None
+
+    def prepare(self, stages: Iterable[Stage]) -> None:
+        """Tell a layer model that can use it which layers `stages` will ask for."""
+        if not isinstance(self.model, PreparedLayerModel):
+            return
+        wanted: dict[tuple[int, int, int], LayerRequest] = {}
+        for stage in stages:
+            for layers, allocation in ((stage.layers, stage.core), (stage.branch_layers, stage.branch_core)):
+                for layer in layers:
+                    key = (self.number(layer), stage.bits, allocation)
+                    if key not in wanted:
+                        cores = self.cores_for(layer, allocation)
+                        for core, part in zip(cores, self.slices(layer, len(cores)), strict=False):
+                            spec = self.accelerator.cores[core]
+                            off_chip = STREAMED if self._through_dram else ON_CHIP
+                            wanted[*key[:2], -1 - core if part is not layer else core] = LayerRequest(
+                                part, spec, stage.bits, off_chip
+                            )
+        self.model.prepare(wanted.values())
+
+    def number(self, layer: Layer) -> int:
+        """A small integer for a layer, found by identity where it was met before: hashing a layer is slow."""
+        known = self._numbers.get(id(layer))
+        if known is None:
+            known = (layer, self._interned.setdefault(layer, len(self._interned)))
+            self._numbers[id(layer)] = known
+        return known[1]
+
+    def slices(self, layer: Layer, cores: int) -> tuple[Layer, ...]:
+        """The parts of `layer` on a group of `cores`."""
+        key = (self.number(layer), cores)
+        if key not in self._slices:
+            self._slices[key] = slices(layer, cores)
+        return self._slices[key]
+
+    def cores_for(self, layer: Layer, allocation: int) -> tuple[int, ...]:
+        """The cores that run `layer`: a special core where the accelerator has one for its kind."""
+        special = self._special.get(layer.kind)
+        return self.accelerator.allocations[allocation] if special is None else (special,)
+
+    def walk(self, layers: Sequence[Layer], bits: int, allocation: int, *, resident: bool = False) -> Segment:
+        """Run `layers` at `bits` on `allocation`; `resident` weights are not loaded."""
+        walk = _Walk()
+        last_use = {name: index for index, layer in enumerate(layers) for name in layer.reads}
+        for index, layer in enumerate(layers):
+            run = self.run_layer(layer, bits, self.cores_for(layer, allocation), resident=resident)
+            self._step(walk, layer, bits, run)
+            live = [name for name, _ in walk.produced.items() if name == layer.name or last_use.get(name, -1) >= index]
+            _note_peak(walk, live)
+        return Segment(
+            tuple(walk.costs),
+            sum(cost.energy_j for cost in walk.costs),
+            sum(cost.latency_s for cost in walk.costs),
+            walk.dram_s,
+            tuple(walk.needs),
+            walk.produced[layers[-1].name],
+            tuple(sorted(walk.peak.items())),
+            tuple(sorted(walk.weights.items())),
+            frozenset(walk.cores),
+            tuple(walk.unfit),
+        )
+
+    def _step(self, walk: _Walk, layer: Layer, bits: int, run: LayerRun) -> None:
+        moved = Cost()
+        need = Need(() if run.streams else run.cores, needs_whole_input(layer))
+        for name in layer.reads or ("",):
+            if name not in walk.produced:
+                walk.needs[need] = None
+            elif (name, need) not in walk.arrived:
+                tensor = walk.produced[name]
+                moved.move(self.mover.move(tensor.bits, tensor.location, need.cores, whole=need.whole))
+                if not tensor.location.off_chip:
+                    walk.arrived.add((name, need))
+        walk.costs.append(_with(run.cost, moved))
+        walk.dram_s += run.dram_s + moved.dram_s
+        walk.produced[layer.name] = run.output
+        walk.cores.update(run.cores)
+        for core in run.cores:
+            walk.weights[core] = walk.weights.get(core, 0.0) + layer.weight_elements * bits / len(run.cores)
+        if not run.fits:
+            walk.unfit.append(layer.name)
+
+    def run_layer(self, layer: Layer, bits: int, cores: tuple[int, ...], *, resident: bool) -> LayerRun:
+        """One layer on all of `cores` at once: its weights loaded, computed, its output stored where it fits."""
+        key = (self.number(layer), bits, cores, resident)
+        if key not in self._runs:
+            parts = self.slices(layer, len(cores))
+            used = cores[: len(parts)]
+            if self._through_dram:
+                self._runs[key] = self._streamed(layer, bits, used, parts)
+            else:
+                self._runs[key] = self._kept(layer, bits, used, parts, resident=resident)
+        return self._runs[key]
+
+    def _kept(
+        self, layer: Layer, bits: int, cores: tuple[int, ...], parts: tuple[Layer, ...], *, resident: bool
+    ) -> LayerRun:
+        """A layer whose operands lie on chip: weights are loaded first, its output stays where there is room."""
+        costs = self._costs(parts, cores, bits, ON_CHIP)
+        if not all(cost.fits for cost in costs) and self.accelerator.dram is not None:
+            return self._streamed(layer, bits, cores, parts)
+        total = Cost()
+        if layer.weight_elements and not resident:
+            total.move(self.mover.from_dram(layer.weight_elements * bits, cores, whole=False, operand="weight"))
+        total.latency_s += max(seconds for seconds in self._seconds(costs, cores))
+        for cost in costs:
+            total.add_energy(cost.energy_j_by_memory.items())
+        output = Tensor(Location(cores), float(layer.output_elements * bits))
+        if self.accelerator.dram is not None and any(output.bits / len(cores) > self._capacity[c] for c in cores):
+            total.move(self.mover.to_dram(output.bits, cores))
+            output = Tensor(DRAM, output.bits)
+        cycles = max(cost.cycles for cost in costs)
+        fits = all(cost.fits for cost in costs)
+        return LayerRun(self._layer_cost(layer, cores, cycles, total), cores, total.dram_s, output, False, fits)  # noqa: FBT003
+
+    def _streamed(self, layer: Layer, bits: int, cores: tuple[int, ...], parts: tuple[Layer, ...]) -> LayerRun:
+        """A layer whose operands stream from and to DRAM.
+
+        The port is one: cores that stream take turns (so does Stream's scheduler, in layer-by-layer mode).
+        """
+        dram = self.accelerator.dram
+        assert dram is not None  # noqa: S101  (checked by the caller)
+        costs = self._costs(parts, cores, bits, STREAMED)
+        total = Cost(latency_s=sum(self._seconds(costs, cores)))
+        total.dram_s = sum(cost.dram_bits for cost in costs) / dram.bandwidth_bits / self.accelerator.clock_hz
+        for cost in costs:
+            total.add_energy(cost.energy_j_by_memory.items())
+        output = Tensor(DRAM, float(layer.output_elements * bits))
+        cycles = sum(cost.cycles for cost in costs)
+        fits = all(cost.fits for cost in costs)
+        return LayerRun(self._layer_cost(layer, cores, cycles, total), cores, total.dram_s, output, True, fits)  # noqa: FBT003
+
+    def _costs(
+        self, parts: tuple[Layer, ...], cores: tuple[int, ...], bits: int, off_chip: frozenset[Operand]
+    ) -> list[CoreLayerCost]:
+        specs = self.accelerator.cores
+        return [self.model.cost(part, specs[core], bits, off_chip) for core, part in zip(cores, parts, strict=True)]
+
+    def _seconds(self, costs: list[CoreLayerCost], cores: tuple[int, ...]) -> Iterator[float]:
+        for core, cost in zip(cores, costs, strict=True):
+            yield cost.cycles / self.accelerator.cores[core].clock_hz
+
+    def _layer_cost(self, layer: Layer, cores: tuple[int, ...], cycles: float, total: Cost) -> LayerCost:
+        specs = [self.accelerator.cores[core] for core in cores]
+        units = sum(spec.array_size for spec in specs)
+        return LayerCost(
+            layer.name, "+".join(spec.name for spec in specs), cycles, total.latency_s, sum(total.energy.values()),
+            layer.macs, layer.macs / (cycles * units) if cycles else 0.0, total.energy,
+        )  # fmt: skip
+
+
+def _note_peak(walk: _Walk, live: list[str]) -> None:
+    held: dict[int, float] = {}
+    for name in live:
+        tensor = walk.produced[name]
+        for core in tensor.location.cores:
+            held[core] = held.get(core, 0.0) + tensor.bits / len(tensor.location.cores)
+    for core, bits in held.items():
+        walk.peak[core] = max(walk.peak.get(core, 0.0), bits)
+
+
+def _with(cost: LayerCost, moved: Cost) -> LayerCost:
+    """`cost` with its inputs' movement in front."""
+    if not moved.energy and not moved.latency_s:
+        return cost
+    total = Cost(energy=dict(cost.energy_j_by_memory))
+    total.add_energy(moved.energy.items())
+    return replace(
+        cost,
+        latency_s=cost.latency_s + moved.latency_s,
+        energy_j=sum(total.energy.values()),
+        energy_j_by_memory=total.energy,
+    )
