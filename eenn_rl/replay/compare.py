@@ -7,21 +7,28 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_rl.replay.execute import Execution, execute
-from eenn_rl.trajectory.rows import Difference, Rows, differing, first_difference
+from eenn_rl.trajectory.flatten import episode_columns
+from eenn_rl.trajectory.rows import Difference, Rows, broken_links, differing, first_difference
 
 if TYPE_CHECKING:
     from eenn_envs.core import Problem
 
 
-def compare(problem: "Problem", logged: Rows, first_episode: int) -> tuple[npt.NDArray[np.bool_], Difference | None]:
-    """Which of the logged episodes differ from their execution, bool [n], and the first difference."""
+def compare(
+    problem: "Problem", logged: Rows, first_episode: int, before: bytes
+) -> tuple[npt.NDArray[np.bool_], Difference | None]:
+    """Which of the logged episodes differ from their execution, bool [n], and the first difference.
+
+    `before` is the digest stored before these episodes.
+    """
     found = execute(problem, logged)
     flags = differing(logged, found.rows) | ~found.whole
     if not flags.any():
         return flags, None
     episode = int(flags.argmax())
     one = logged.part(episode, episode + 1)
-    difference = _blame(problem, one, _earliest(one, found, episode))
+    link = logged.episodes["digest"][episode - 1].tobytes() if episode else before
+    difference = _blame(problem, one, link, _earliest(one, found, episode))
     return flags, replace(difference, episode=first_episode + episode)
 
 
@@ -47,11 +54,10 @@ def _end(logged: Rows, ended_at: int, illegal_at: int) -> Difference | None:
     return None
 
 
-def _blame(problem: "Problem", logged: Rows, seen: Difference) -> Difference:
-    """`seen`, or the action or architecture from which it follows.
+def _blame(problem: "Problem", logged: Rows, before: bytes, seen: Difference) -> Difference:
+    """`seen`, or the changed action from which it follows: an action shows only in what comes after it.
 
-    A changed action shows only in what comes after it. The logged architecture says which actions were taken: where
-    the two part, the one whose evaluation is not the logged one was changed.
+    The logged architecture says which actions were taken. Where the logged ones are others, one of the two was changed.
     """
     from eenn_envs.layout import actions_of
 
@@ -60,12 +66,23 @@ def _blame(problem: "Problem", logged: Rows, seen: Difference) -> Difference:
         return seen
     planned, lengths = actions_of(problem.layout, genomes)
     taken = logged.steps["actions"]
-    both = min(len(taken), int(lengths[0]))
-    unequal = np.flatnonzero(taken[:both] != planned[0, :both])
+    unequal = np.flatnonzero(taken != planned[0, : len(taken)]) if len(taken) == lengths[0] else np.zeros(0, np.intp)
     if not len(unequal) or (seen.step is not None and seen.step < unequal[0]):
         return seen
     step = int(unequal[0])
-    evaluation = problem.evaluator.score_batch(genomes)
-    if evaluation.reward[0] == logged.episodes["return"][0]:
+    if _actions_changed(problem, logged, planned[0, : len(taken)], before):
         return Difference(0, step, "actions", str(taken[step]), str(planned[0, step]))
     return seen
+
+
+def _actions_changed(problem: "Problem", logged: Rows, planned: npt.NDArray[np.int16], before: bytes) -> bool:
+    """Whether the planned actions, put in the place of the logged ones, fit what else is logged.
+
+    The digest tells for certain; where it was forged, the evaluation that belongs to the logged architecture does.
+    """
+    if not len(broken_links(Rows({**logged.steps, "actions": planned}, logged.episodes), before)):
+        return True
+    genomes = logged.episodes["architecture"]
+    columns = episode_columns(genomes, problem.evaluator.score_batch(genomes))
+    taken_fit = not len(broken_links(logged, before))
+    return taken_fit and all(np.array_equal(column, logged.episodes[name]) for name, column in columns.items())

@@ -50,7 +50,7 @@ def _execute_all(
     done, differing, first, before = 0, 0, None, UNSEALED
     broken: list[int] = []
     for rows in log.blocks():
-        flags, difference = compare(problem, rows, done)
+        flags, difference = compare(problem, rows, done, before)
         broken += (done + broken_links(rows, before)).tolist()
         before = bytes(rows.episodes["digest"][-1])
         first = first or difference

@@ -1,8 +1,9 @@
 """Rows: episodes as flat columns, ready to append; their digests; the first difference between two."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -65,29 +66,35 @@ def as_bytes(column: Array) -> npt.NDArray[np.uint8]:
 
 def digests(rows: Rows, before: bytes) -> npt.NDArray[np.uint8]:
     """BLAKE2b of each episode's content and of the digest before it, uint8 [n, DIGEST_BYTES]: a chain."""
-    sealed = np.concatenate([as_bytes(rows.episodes[name]) for name in _SEALED], axis=1)
-    steps = [as_bytes(rows.steps[column.name]) for column in STEPS]
-    offsets = rows.offsets.tolist()
-    chain = []
-    for episode in range(len(rows)):
-        state = hashlib.blake2b(before, digest_size=DIGEST_BYTES)
-        state.update(sealed[episode].data)
-        for column in steps:
-            state.update(column[offsets[episode] : offsets[episode + 1]].data)
-        before = state.digest()
+    chain: list[bytes] = []
+    for content in _contents(rows):
+        before = _link(before, content)
         chain.append(before)
     return np.frombuffer(b"".join(chain), np.uint8).reshape(-1, DIGEST_BYTES)
 
 
 def broken_links(rows: Rows, before: bytes) -> npt.NDArray[np.intp]:
     """Episodes of `rows` whose content does not fit their stored digest and the one stored before it."""
-    stored = rows.episodes["digest"]
-    previous = [before, *(bytes(link) for link in stored[:-1])]
-    broken = [
-        episode for episode, link in enumerate(previous)
-        if not np.array_equal(digests(rows.part(episode, episode + 1), link)[0], stored[episode])
-    ]  # fmt: skip
-    return np.array(broken, np.intp)
+    stored = [link.tobytes() for link in rows.episodes["digest"]]
+    previous = [before, *stored[:-1]]
+    found = zip(previous, _contents(rows), stored, strict=True)
+    return np.array([i for i, (last, content, link) in enumerate(found) if _link(last, content) != link], np.intp)
+
+
+def _link(before: bytes, content: list[memoryview]) -> bytes:
+    state = hashlib.blake2b(before, digest_size=DIGEST_BYTES)
+    for part in content:
+        state.update(part)
+    return state.digest()
+
+
+def _contents(rows: Rows) -> Iterator[list[memoryview]]:
+    """The bytes that each episode's digest covers."""
+    sealed = np.concatenate([as_bytes(rows.episodes[name]) for name in _SEALED], axis=1)
+    steps = [as_bytes(rows.steps[column.name]) for column in STEPS]
+    offsets = rows.offsets.tolist()
+    for episode, (first, last) in enumerate(pairwise(offsets)):
+        yield [sealed[episode].data, *(column[first:last].data for column in steps)]
 
 
 def differing(logged: Rows, found: Rows) -> npt.NDArray[np.bool_]:
