@@ -57,7 +57,11 @@ class Recorder(Protocol):
         ...
 
     def rewind(self, episodes: int) -> None:
-        """Forget all but the first `episodes`: a search that continues from its checkpoint repeats the rest."""
+        """The next episodes follow the first `episodes`: a search that resumes repeats some that are kept."""
+        ...
+
+    def flush(self) -> None:
+        """Make everything added so far safe: a checkpoint that counts on it follows."""
         ...
 
 
@@ -68,4 +72,7 @@ class NullRecorder:
         """Ignore."""
 
     def rewind(self, episodes: int) -> None:
+        """Ignore."""
+
+    def flush(self) -> None:
         """Ignore."""

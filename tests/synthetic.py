@@ -1,55 +1,77 @@
 """A small problem with the shape of the real one, in closed form: for tests of what only needs rewards."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
+
+from eenn_rl.architecture import Architecture
 from eenn_rl.estimator import AccuracyEstimate
 from eenn_rl.evaluation import Evaluation, EvaluationBatch
-
 from eenn_rl.hardware import AcceleratorSpec, ArrayDimension, CoreSpec, Precision
 from eenn_rl.objective import Baseline, Costs, Objective, score
 from eenn_rl.space import LOCATION, Genomes, SearchSpace
 from eenn_rl.zoo import make_backbone
 
+Floats = npt.NDArray[np.float64]
+MIXED = ((8,), (2, 4, 8), (4, 8))
+"""Bits of three cores, of which the first knows one bit-width only."""
 
-def accelerator(bits_of_cores=((8,), (2, 4, 8), (4, 8)), groups=((1, 2),), name="synthetic") -> AcceleratorSpec:
+
+def accelerator(
+    bits_of_cores: tuple[tuple[int, ...], ...] = MIXED, groups: tuple[tuple[int, ...], ...] = ((1, 2),)
+) -> AcceleratorSpec:
     cores = tuple(
         CoreSpec(
-            f"core{i}", "compute", (ArrayDimension("D1", 8 * (i + 1)),), (), tuple(Precision(b, 1e-13) for b in bits)
+            f"core{index}",
+            "compute",
+            (ArrayDimension("D1", 8 * (index + 1)),),
+            (),
+            tuple(Precision(b, 1e-13) for b in bits),
         )
-        for i, bits in enumerate(bits_of_cores)
+        for index, bits in enumerate(bits_of_cores)
     )
-    return AcceleratorSpec(name, cores, allocations=(*((i,) for i in range(len(cores))), *groups))
+    singles = tuple((index,) for index in range(len(cores)))
+    return AcceleratorSpec("synthetic", cores, allocations=(*singles, *groups))
 
 
-def space(backbone="resnet8", **changes) -> SearchSpace:
-    return SearchSpace(make_backbone(backbone, (1, 16, 16)), changes.pop("accelerator", accelerator()), **changes)
+def space(backbone: str = "resnet8", spec: AcceleratorSpec | None = None, **changes: Any) -> SearchSpace:
+    return SearchSpace(make_backbone(backbone, (1, 16, 16)), spec or accelerator(), **changes)
+
+
+def quad(**changes: Any) -> SearchSpace:
+    """Four cores that know all bits, three groups: as large as the default problem."""
+    return space(spec=accelerator(((2, 4, 8),) * 4, ((0, 1), (2, 3), (0, 1, 2, 3))), **changes)
 
 
 class SyntheticEvaluator:
-    """The interface of `eenn_rl.evaluator.Evaluator` over a landscape drawn from `seed`."""
+    """The interface of `eenn_rl.evaluator.Evaluator` over a landscape drawn from seed `estimator`."""
 
-    backend = None
-    estimator = None
-
-    def __init__(self, space, backend=None, estimator=None, objective=None, seed=0) -> None:
-        self.space, self.objective = space, objective or Objective()
-        rng = np.random.default_rng(seed)
+    def __init__(
+        self, space: SearchSpace, backend: None = None, estimator: int = 0, objective: Objective | None = None
+    ) -> None:
+        self.space, self.backend, self.estimator = space, backend, estimator
+        self.objective = objective or Objective()
+        rng = np.random.default_rng(estimator)
         allocations, blocks, kinds = len(space.accelerator.allocations), space.last_location + 1, len(space.branches)
-        width = max(space.bits) + 1
-        self._block_cost = rng.uniform(0.5, 2, (2, blocks, allocations, 1)) * np.sqrt(np.arange(width) / 8)
-        self._branch_cost = rng.uniform(0.05, 0.3, (2, kinds + 1, allocations, 1)) * (np.arange(width) / 8)
+        bits = np.arange(max(space.bits) + 1)
+        self._block_cost = rng.uniform(0.5, 2, (2, blocks, allocations, 1)) * np.sqrt(bits / 8)
+        self._branch_cost = rng.uniform(0.05, 0.3, (2, kinds + 1, allocations, 1)) * (bits / 8)
         reach = np.linspace(0.1, 0.7, blocks)[:, None, None] * rng.uniform(0.6, 1.3, (1, kinds + 1, 1))
-        self._reach = np.minimum(reach * np.minimum(1, 0.8 + np.arange(width) / 32), 0.95)
-        self._error = rng.uniform(0, 0.02, (blocks, kinds + 1, 1)) + 0.03 / (1 + np.arange(width))
+        self._reach = np.minimum(reach * np.minimum(1, 0.8 + bits / 32), 0.95)
+        self._error = rng.uniform(0, 0.02, (blocks, kinds + 1, 1)) + 0.03 / (1 + bits)
+        self.calls = 0
         self._seen: set[bytes] = set()
         statics = space.static(max(space.bits))
         energy, latency, _, accuracy = (part[:, 0] for part in self._paths(statics))
         best = int(np.argmin(energy * latency))
         floor = float(accuracy[best]) - self.objective.accuracy_tolerance
-        self._baseline = Baseline(float(accuracy[best]), floor, float(energy[best]), float(latency[best]))
+        self.baseline = Baseline(float(accuracy[best]), floor, float(energy[best]), float(latency[best]))
         self.static = self.evaluate(space.decode(statics[best]))
         self._seen.clear()
 
-    def _paths(self, genomes: Genomes):
+    def _paths(self, genomes: Genomes) -> tuple[Floats, Floats, Floats, Floats]:
+        """Energy, latency, exit rate and accuracy by exit, [n, exits] each."""
         g = genomes.astype(np.int64)
         n, exits = g.shape[:2]
         energy, latency, rates, right = (np.zeros((n, exits)) for _ in range(4))
@@ -68,23 +90,23 @@ class SyntheticEvaluator:
             left, previous = left - rates[:, k], np.where(used, location + 1, previous)
         return energy, latency, rates, right
 
-    def _evaluate(self, genomes: Genomes, baseline: Baseline) -> EvaluationBatch:
-        energy, latency, rates, right = self._paths(genomes)
-        n = len(genomes)
-        last = (genomes[:, :, LOCATION] >= 0).sum(1) - 1
-        accuracy = (rates * right).sum(1)
-        costs = Costs(energy, latency, last, np.ones(n, np.bool_), np.zeros(n), np.zeros(n, np.bool_))
-        scores = score(self.objective, baseline, accuracy, rates, costs)
-        return EvaluationBatch(
-            scores.reward, scores.feasible, accuracy, scores.energy_j, scores.latency_s, scores.elp,
-            1 - scores.elp / baseline.elp, rates, right, np.zeros_like(rates), scores.violations,
-        )  # fmt: skip
+    def costs(self, genomes: Genomes) -> Costs:
+        energy, latency, _, _ = self._paths(genomes)
+        n, last = len(genomes), (genomes[:, :, LOCATION] >= 0).sum(1) - 1
+        return Costs(energy, latency, last, np.ones(n, np.bool_), np.zeros(n), np.zeros(n, np.bool_))
 
     def evaluate_batch(self, genomes: Genomes) -> EvaluationBatch:
+        self.calls += 1
         self._seen.update(genome.tobytes() for genome in genomes)
-        return self._evaluate(genomes, self._baseline)
+        _, _, rates, right = self._paths(genomes)
+        accuracy, costs = (rates * right).sum(1), self.costs(genomes)
+        scores = score(self.objective, self.baseline, accuracy, rates, costs)
+        return EvaluationBatch(
+            scores.reward, scores.feasible, accuracy, scores.energy_j, scores.latency_s, scores.elp,
+            1 - scores.elp / self.baseline.elp, rates, right, np.zeros_like(rates), scores.violations,
+        )  # fmt: skip
 
-    def evaluate(self, architecture) -> Evaluation:
+    def evaluate(self, architecture: Architecture) -> Evaluation:
         batch = self.evaluate_batch(self.space.encode(architecture)[np.newaxis])
         used = len(architecture.exits)
         estimate = AccuracyEstimate(

@@ -102,10 +102,11 @@ class Ledger:
         self._recorder.add_episodes(play(self.problem, genomes, seeds))
         self.recorded += len(genomes)
 
-    def flush(self) -> None:
-        """Write what has not been written yet."""
+    def finish(self) -> None:
+        """Write what has not been written yet: the search is over."""
         if len(self._pending):
             self._write(len(self._pending))
+        self._recorder.flush()
 
     def history(self) -> History:
         """Every distinct evaluation so far."""
@@ -117,13 +118,14 @@ class Ledger:
         )
 
     def state(self) -> dict[str, Any]:
-        """All of it, for a checkpoint."""
+        """All of it, for a checkpoint; what has been recorded is safe from here on."""
+        self._recorder.flush()
         history = self.history()
         columns = {name: np.asarray(getattr(history, name)) for name in self._columns}
         return {"genomes": history.genomes, "recorded": self.recorded, **columns}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state`: the recorder goes back to what the checkpoint had written."""
+        """Continue from `state`: the recorder is told what comes again."""
         self._genomes = [state["genomes"]]
         self._numbers = {genome.tobytes(): number for number, genome in enumerate(state["genomes"])}
         self._columns = {name: state[name].tolist() for name in self._columns}

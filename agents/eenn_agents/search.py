@@ -83,22 +83,17 @@ class _Run:
 
     def finish(self) -> Literal["budget", "exhausted"]:
         idle = 0
-        try:
-            while self._ledger.left > 0 and idle < IDLE_ROUNDS:
-                before = len(self._ledger)
-                genomes = self._agent.ask()
-                if not len(genomes):
-                    break
-                self._agent.tell(genomes, self._ledger.evaluate(genomes))
-                idle = 0 if len(self._ledger) > before else idle + 1
-                self._report()
-                if time.monotonic() - self._saved > SAVE_EVERY_S:
-                    self._save()
-        except KeyboardInterrupt:
-            # Between ask and tell an agent may hold half a thought; the last periodic checkpoint is whole.
-            self._ledger.flush()
-            raise
-        self._ledger.flush()
+        while self._ledger.left > 0 and idle < IDLE_ROUNDS:
+            before = len(self._ledger)
+            genomes = self._agent.ask()
+            if not len(genomes):
+                break
+            self._agent.tell(genomes, self._ledger.evaluate(genomes))
+            idle = 0 if len(self._ledger) > before else idle + 1
+            self._report()
+            if time.monotonic() - self._saved > SAVE_EVERY_S:
+                self._save()
+        self._ledger.finish()
         self._save()
         return "budget" if self._ledger.left == 0 else "exhausted"
 

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_envs.layout import ALLOCATION_FEATURES, BITS, BRANCH_CORE, CORE, Layout
+from eenn_rl.errors import BackendError
+from eenn_rl.space import Genomes
 
 if TYPE_CHECKING:
     from eenn_rl.evaluator import Evaluator
@@ -45,13 +47,20 @@ def _probe(evaluator: "Evaluator", layout: Layout) -> npt.NDArray[np.float64]:
         genomes = genomes[genomes[:, 0, CORE] == genomes[:, 0, BRANCH_CORE]]
         if not len(genomes):
             continue
-        batch = evaluator.evaluate_batch(genomes)
-        static = evaluator.static
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.log([batch.energy_j / static.energy_j, batch.latency_s / static.latency_s]).T
-        ratios = np.nan_to_num(ratios, nan=PROBE_SCALE, posinf=PROBE_SCALE, neginf=-PROBE_SCALE)
-        found[genomes[:, 0, CORE], column] = np.clip(ratios / PROBE_SCALE, -1, 1)
+        found[genomes[:, 0, CORE], column] = np.clip(_static_ratios(evaluator, genomes) / PROBE_SCALE, -1, 1)
     return found
+
+
+def _static_ratios(evaluator: "Evaluator", genomes: Genomes) -> npt.NDArray[np.float64]:
+    """Ln of energy and latency over the baseline's, [n, 2]; the worst where the backend fails."""
+    try:
+        costs = evaluator.costs(genomes)
+    except BackendError:
+        return np.full((len(genomes), 2), PROBE_SCALE)
+    baseline = evaluator.baseline
+    energy, latency = costs.energy_j[:, 0] / baseline.energy_j, costs.latency_s[:, 0] / baseline.latency_s
+    ratios: npt.NDArray[np.float64] = np.log([np.maximum(energy, 1e-9), np.maximum(latency, 1e-9)]).T
+    return ratios
 
 
 def _preference(evaluator: "Evaluator") -> list[float]:
@@ -62,7 +71,7 @@ def _preference(evaluator: "Evaluator") -> list[float]:
     limits = (
         min(objective.accuracy_tolerance / 0.1, 1.0),
         min(objective.overhead, 1.0),
-        0.0 if deadline is None else 1 / (1 + deadline / evaluator.static.latency_s),
+        0.0 if deadline is None else 1 / (1 + deadline / evaluator.baseline.latency_s),
         float(objective.memory_bytes is not None),
         min(objective.min_exit_rate / 0.2, 1.0),
     )
