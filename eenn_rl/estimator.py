@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from eenn_rl.errors import check
 from eenn_rl.frontiers import FrontierStore
+from eenn_rl.grid import Workspace
 from eenn_rl.levels import LEVELS, confidence_levels, threshold_of
 from eenn_rl.rows import RowFinder
 from eenn_rl.tables import AccuracyTables
@@ -68,8 +69,8 @@ class Estimator:
         check(thresholds in MODES, "thresholds", thresholds, "one of " + ", ".join(MODES))
         self.tables, self.mode = tables, thresholds
         self._finder = RowFinder(tables)
+        self._work = Workspace()
         self._stores: dict[Demands, FrontierStore] = {}
-        self._right = tables.correct.sum(axis=1)
 
     @property
     def origin(self) -> str:
@@ -91,7 +92,7 @@ class Estimator:
         """Accuracy of the network without exits at `bits`."""
         last = len(self.tables.backbone.blocks) - 1
         row = self._finder.nearest((bits,) * (last + 1), last, -1)[0]
-        return int(self._right[row]) / self.tables.samples
+        return int(self.tables.correct[row].sum()) / self.tables.samples
 
     def choose(self, genomes: Genomes, weights: Floats, demands: Demands) -> Choice:
         """The best thresholds for costs `weights` [n, s] of a sample that leaves at each exit.
@@ -109,7 +110,7 @@ class Estimator:
 
     def _frontier(self, demands: Demands, profile: int) -> Frontier:
         rows = list(self._finder.rows_of(profile))
-        return frontier(self.tables.confidence[rows], self.tables.correct[rows], demands, self.mode)
+        return frontier(self.tables.confidence[rows], self.tables.correct[rows], demands, self.mode, self._work)
 
     def estimate(self, genome: Genomes, levels: npt.NDArray[np.uint8]) -> AccuracyEstimate:
         """What `genome` [max_exits, 5] does at threshold `levels` [max_exits], recounted sample by sample."""

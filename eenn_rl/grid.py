@@ -9,7 +9,6 @@ with y_d in {0, 1} whether exit d is right about the input. Both are sums over a
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -21,69 +20,113 @@ from eenn_rl.levels import LEVELS
 Ints = npt.NDArray[np.signedinteger]
 Levels = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
+Index = tuple[npt.NDArray[np.intp], ...]
+
+
+class Workspace:
+    """Memory for grids, used again and again: fresh pages would cost more than the sums themselves.
+
+    A grid lives in it until the next one is made.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: dict[tuple[str, type], npt.NDArray[Any]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], kind: type) -> npt.NDArray[Any]:
+        """The array `name` of `shape`, with whatever it held before."""
+        size = prod(shape)
+        buffer = self._buffers.get((name, kind))
+        if buffer is None or buffer.size < size:
+            buffer = self._buffers[name, kind] = np.zeros(size, kind)
+        return buffer[:size].reshape(shape)
 
 
 @dataclass(frozen=True)
 class Grid:
     """All settings of the thresholds `choices`, one increasing array of levels per early exit.
 
-    `passing[d]` is P_d over exits 0..d, `change[d]` V_d; their axis d has one entry per choice.
+    `passing[d]` is P_d over exits 0..d, one axis per exit with one entry per choice; `right` the inputs right in all,
+    over all exits. The largest arrays live in `work`.
     """
 
     choices: list[Levels]
     samples: int
-    first_right: int
     passing: list[Ints]
-    change: list[Ints]
+    right: Ints
+    work: Workspace
 
     @classmethod
-    def of(cls, levels: Levels, right: Bools, choices: list[Levels]) -> "Grid":
+    def of(cls, levels: Levels, right: Bools, choices: list[Levels], work: Workspace) -> "Grid":
         """The grid of exits with `levels` uint8 [K, N] and `right` bool [K, N], for K - 1 `choices`."""
-        samples, shape = levels.shape[1], tuple(len(choice) + 1 for choice in choices)
-        # Two sums in one integer: inputs in the upper half, their changes (at most as many, either sign) in the lower.
-        kind, half = (np.int32, 16) if samples < 2**15 else (np.int64, 32)
-        cell = np.zeros(samples, np.intp)
+        cell = np.zeros(levels.shape[1], np.intp)
+        total: Ints = np.array(int(right[0].sum()))
         passing: list[Ints] = []
-        change: list[Ints] = []
         for d, choice in enumerate(choices):
             reached = np.searchsorted(choice, np.arange(LEVELS), side="right")
-            cell = cell * shape[d] + reached[levels[d]]
-            weight = right[d + 1].astype(np.float64) - right[d] + 2.0**half
-            histogram = np.bincount(cell, weight, prod(shape[: d + 1])).reshape(shape[: d + 1])
-            # The last entry of each axis are inputs of the highest levels: no setting lets them pass.
-            packed = _summed(histogram[(slice(-1),) * (d + 1)].astype(kind))
-            passing.append((packed + (1 << (half - 1))) >> half)
-            change.append(packed - (passing[d] << half))
-        return cls(choices, samples, int(right[0].sum()), passing, change)
-
-    def _spread(self, values: Ints, d: int) -> Ints:
-        """`values` over exits 0..d with axes for the exits after d, to broadcast against all settings."""
-        return values.reshape(values.shape + (1,) * (len(self.choices) - d - 1))
+            cell = cell * (len(choice) + 1) + reached[levels[d]]
+            shape = tuple(len(each) + 1 for each in choices[: d + 1])
+            passed, change = _sums(cell, right[d + 1].view(np.int8) - right[d].view(np.int8), shape, work)
+            change += total[..., np.newaxis] if d else total
+            passing.append(passed)
+            total = change
+        return cls(choices, levels.shape[1], passing, total, work)
 
     def leaving(self) -> list[Ints]:
         """How many leave at each exit, the last included, over all settings (each broadcasts to all axes)."""
-        passing = [self._spread(values, d) for d, values in enumerate(self.passing)]
-        return [self.samples - passing[0], *(a - b for a, b in pairwise(passing)), passing[-1]]
+        dimensions = len(self.choices)
+        passing = [values.reshape(values.shape + (1,) * (dimensions - values.ndim)) for values in self.passing]
+        before = [np.array(self.samples), *passing]
+        return [*(a - b for a, b in zip(before, passing, strict=False)), passing[-1]]
 
-    def right(self) -> Ints:
-        """How many are right in all, over all settings."""
-        total: Ints = np.array(self.first_right, self.change[-1].dtype)
-        for d, values in enumerate(self.change):
-            total = total + self._spread(values, d)
-        return total
+    def holding(self, right: int, least: int) -> Bools:
+        """Which settings have at least `right` inputs right in all, and at least `least` leaving at every exit."""
+        outer: Ints | int = self.samples
+        for passing in self.passing[:-1]:
+            outer = _bounded(outer, passing, least)
+        good, also = (self.work.array(name, self.right.shape, np.bool_) for name in ("good", "also"))
+        np.greater_equal(self.right, right, out=good)
+        np.greater_equal(self.passing[-1], least, out=also)
+        good &= also
+        limit = outer - least
+        np.less_equal(self.passing[-1], limit[..., np.newaxis] if isinstance(limit, np.ndarray) else limit, out=also)
+        good &= also
+        return good
 
-    def settings(self, index: tuple[npt.NDArray[np.intp], ...]) -> Levels:
+    def settings(self, index: Index) -> Levels:
         """The settings at `index`, one array [m] per early exit, as threshold levels [m, K]; the last exit's is 0."""
         chosen = [choice[at] for choice, at in zip(self.choices, index, strict=True)]
         return np.stack([*chosen, np.zeros(len(index[0]), np.uint8)], axis=1)
 
 
-def _summed(histogram: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Sums over all cells up to each one, along every axis."""
-    histogram = np.cumsum(histogram, axis=-1, dtype=histogram.dtype)
-    for axis in range(histogram.ndim - 1):
-        slices = np.moveaxis(histogram, axis, 0)
+def _bounded(before: Ints | int, passing: Ints, least: int) -> Ints:
+    """`passing`, but -1 where fewer than `least` of those that came so far (`before`) leave: nothing fits below it."""
+    came = before[..., np.newaxis] if isinstance(before, np.ndarray) else before
+    return np.where(came - passing >= least, passing, -1)
+
+
+def _sums(cell: npt.NDArray[np.intp], weight: npt.NDArray[np.int8], shape: tuple[int, ...], work: Workspace) -> tuple[
+    Ints, Ints
+]:  # fmt: skip
+    """Sums over all cells of a histogram of `shape` up to each one: of inputs, and of their weights (-1, 0 or 1).
+
+    The last entry of each axis holds the inputs of the highest levels, which no threshold lets pass, and falls away.
+    """
+    # Two sums in one integer: inputs in the upper half, their weights (at most as many, either sign) in the lower.
+    kind, half = (np.int32, 16) if len(cell) < 2**15 else (np.int64, 32)
+    histogram = work.array("histogram", (prod(shape),), kind)
+    histogram.fill(0)
+    np.add.at(histogram, cell, weight.astype(kind) + (1 << half))
+    inner = tuple(size - 1 for size in shape)
+    packed, passing = work.array(f"packed {len(shape)}", inner, kind), work.array(f"passing {len(shape)}", inner, kind)
+    np.cumsum(histogram.reshape(shape)[(slice(-1),) * len(shape)], axis=-1, out=packed)
+    for axis in range(len(shape) - 1):
+        slices = np.moveaxis(packed, axis, 0)
         # Whole slices at a time: several times faster than cumsum along an outer axis.
         for j in range(1, len(slices)):
             slices[j] += slices[j - 1]
-    return histogram
+    np.add(packed, 1 << (half - 1), out=passing)
+    np.right_shift(passing, half, out=passing)
+    upper = work.array("histogram", inner, kind)
+    np.left_shift(passing, half, out=upper)
+    packed -= upper
+    return passing, packed

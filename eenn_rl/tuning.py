@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from eenn_rl.grid import Bools, Grid, Levels
+from eenn_rl.grid import Bools, Grid, Levels, Workspace
 from eenn_rl.levels import LEVELS, OFF
 
 Mode = Literal["per_exit", "global"]
@@ -57,45 +57,48 @@ class Frontier:
         return int((self.counts * weights).sum(axis=1).argmin())
 
 
-def frontier(levels: Levels, right: Bools, demands: Demands, mode: Mode = "per_exit") -> Frontier:
-    """The settings worth having for exits with `levels` uint8 [K, N] and `right` bool [K, N]."""
+def frontier(
+    levels: Levels, right: Bools, demands: Demands, mode: Mode = "per_exit", work: Workspace | None = None
+) -> Frontier:
+    """The settings worth having for exits with `levels` uint8 [K, N] and `right` bool [K, N].
+
+    Who asks often hands over a `work` space of their own; the answer does not live in it.
+    """
+    work = work or Workspace()
     if len(levels) == 1:
         feasible = int(right[0].sum()) >= demands.right
         return _measured(levels, right, np.zeros((1, 1), np.uint8), feasible=feasible)
     if mode == "global":
         return _global(levels, right, demands)
     choices = _useful(levels, right, demands)
-    found = _search(levels, right, choices, demands) if all(len(choice) for choice in choices) else None
+    found = _search(levels, right, choices, demands, work) if all(len(choice) for choice in choices) else None
     if found is not None:
         return _measured(levels, right, found, feasible=True)
-    grid = Grid.of(levels, right, _thinned(levels, _distinct(levels, 1), CELLS_CLOSEST))
+    grid = Grid.of(levels, right, _thinned(levels, _distinct(levels, 1), CELLS_CLOSEST), work)
     return _measured(levels, right, _closest(grid, demands), feasible=False)
 
 
-def _search(levels: Levels, right: Bools, choices: list[Levels], demands: Demands) -> Levels | None:
+def _search(levels: Levels, right: Bools, choices: list[Levels], demands: Demands, work: Workspace) -> Levels | None:
     """The best settings of `choices`, [m, K]: on a coarse grid first where they are too many for one."""
     coarse = _thinned(levels, choices)
-    found = _best(Grid.of(levels, right, coarse), demands)
+    found = _best(Grid.of(levels, right, coarse, work), demands)
     if found is None or prod(map(len, choices)) == prod(map(len, coarse)):
         return found
     near = [_near(choice, found[:, d]) for d, choice in enumerate(choices)]
-    return _best(Grid.of(levels, right, _thinned(levels, near)), demands)
+    return _best(Grid.of(levels, right, _thinned(levels, near), work), demands)
 
 
 def _best(grid: Grid, demands: Demands) -> Levels | None:
     """The settings that hold the demands and are best for some direction; None where none holds."""
-    right = grid.right()
-    good = right >= demands.right
-    for leaving in grid.leaving():
-        good &= leaving >= demands.least
-    outer = good.any(axis=-1)
-    if not outer.any():
+    good = grid.holding(demands.right, demands.least).reshape(-1, len(grid.choices[-1]))
+    first = good.argmax(axis=-1)
+    outer = np.flatnonzero(good[np.arange(len(good)), first])
+    if not len(outer):
         return None
-    first = np.atleast_1d(good.argmax(axis=-1)[outer])
-    index = (*np.nonzero(np.atleast_1d(outer)), first)[-good.ndim :]
+    index = np.unravel_index(outer * good.shape[1] + first[outer], grid.right.shape)
     gone = [grid.samples - passing[index[: d + 1]] for d, passing in enumerate(grid.passing)]
     # The more right ones break ties. Integers below 2**53: exact in whatever order they are added.
-    value = _ranking(good.ndim, grid.samples) @ np.stack([*gone, right[index]]).astype(np.float64)
+    value = _ranking(len(gone), grid.samples) @ np.stack([*gone, grid.right[index]]).astype(np.float64)
     best = sorted(set(value.argmax(axis=1).tolist()))
     return grid.settings(tuple(at[best] for at in index))
 
@@ -105,7 +108,7 @@ def _closest(grid: Grid, demands: Demands) -> Levels:
     lacking = np.zeros((), np.int64)
     for leaving in grid.leaving():
         lacking = lacking + np.maximum(demands.least - leaving.astype(np.int64), 0)
-    value = grid.right() - lacking * (grid.samples + 1)
+    value = grid.right - lacking * (grid.samples + 1)
     index = np.unravel_index(int(value.argmax()), value.shape)
     return grid.settings(tuple(np.array([at]) for at in index))
 
