@@ -31,17 +31,17 @@ class Costing:
 
     def __init__(self, space: SearchSpace, backend: HardwareBackend, limit_s: float | None = None) -> None:
         self.space, self.backend, self.limit_s = space, backend, limit_s
-        self._stages: dict[int, Stage] = {}
+        self._stages: dict[int, tuple[Stage, float]] = {}
         self._answers: dict[Workload, Answer] = {}
 
     def costs(self, genomes: Genomes) -> tuple[Costs, dict[int, str]]:
         """Costs of `genomes` [n, max_exits, 5], and for each one that the backend failed on the reason, by row."""
-        stages, index = self._stages_of(genomes)
-        energy, latency, fits, reasons = self._ask(stages, index)
+        known, index = self._stages_of(genomes)
+        energy, latency, fits, reasons = self._ask([stage for stage, _ in known], index)
         failed = np.zeros(len(genomes), np.bool_)
         failed[list(reasons)] = True
         energy[failed], latency[failed], fits[failed] = 0.0, 0.0, False
-        size = np.array([*(_weight_bytes(stage) for stage in stages), 0.0])[index].sum(axis=1)
+        size = np.array([*(size for _, size in known), 0.0])[index].sum(axis=1)
         return Costs(energy, latency, (index >= 0).sum(axis=1) - 1, fits, size, failed), reasons
 
     def report(self, architecture: Architecture) -> CostReport:
@@ -51,8 +51,8 @@ class Costing:
             raise answer
         return answer
 
-    def _stages_of(self, genomes: Genomes) -> tuple[list[Stage], npt.NDArray[np.int32]]:
-        """The distinct stages of `genomes`, and the index of each exit's, int32 [n, s], -1 where unused.
+    def _stages_of(self, genomes: Genomes) -> tuple[list[tuple[Stage, float]], npt.NDArray[np.int32]]:
+        """The distinct stages of `genomes` with the bytes of their weights; each exit's, int32 [n, s], -1 if unused.
 
         A stage is known by its number: previous location, location, branch, bits, core, branch core in mixed radix.
         """
@@ -70,16 +70,17 @@ class Costing:
         index[used] = place
         return [self._stage(key, radix) for key in distinct.tolist()], index
 
-    def _stage(self, number: int, radix: Sequence[int]) -> Stage:
-        stage = self._stages.get(number)
-        if stage is None:
+    def _stage(self, number: int, radix: Sequence[int]) -> tuple[Stage, float]:
+        known = self._stages.get(number)
+        if known is None:
             parts, rest = [], number
             for size in reversed(radix):
                 rest, part = divmod(rest, size)
                 parts.append(part)
             branch_core, core, bits, branch, location = parts
-            stage = self._stages[number] = self._make_stage(rest, location, branch - 1, (bits, core, branch_core))
-        return stage
+            stage = self._make_stage(rest, location, branch - 1, (bits, core, branch_core))
+            known = self._stages[number] = (stage, _weight_bytes(stage))
+        return known
 
     def _make_stage(self, first: int, location: int, branch: int, placement: tuple[int, int, int]) -> Stage:
         backbone = self.space.backbone
