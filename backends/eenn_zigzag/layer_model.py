@@ -1,6 +1,10 @@
 """The layer model: one layer on one core, asked of ZigZag once and kept."""
 
-from collections.abc import Callable
+import json
+import logging
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from importlib import metadata
 from math import prod
@@ -9,12 +13,15 @@ from typing import Any
 from eenn_rl.backbone import Layer
 from eenn_rl.errors import BackendError, MissingDependencyError
 from eenn_rl.hardware import AcceleratorSpec, CoreSpec, DramSpec, MemorySpec, Operand, PortSpec, Traffic
-from eenn_rl.schedule import CoreLayerCost
+from eenn_rl.schedule import CoreLayerCost, LayerRequest
 from eenn_zigzag.cache import AnswerCache
-from eenn_zigzag.tool import MOST_TIES, SETTINGS, ToolAnswer, run_zigzag
-from eenn_zigzag.tool_input import PICO, core_data, layer_data, mapping_data, precision_of
+from eenn_zigzag.tool import MOST_TIES, SETTINGS, NoRoomError, ToolAnswer, run_zigzag
+from eenn_zigzag.tool_input import PICO, core_data, layer_data, mapping_data, precision_of, with_room
 
 DRAM = "dram"
+FORMAT = 1
+"""Rises when questions are put, or answers read, in another way."""
+_LOG = logging.getLogger("eenn_zigzag")
 Question = dict[str, Any]
 
 
@@ -33,12 +40,33 @@ def tool_version() -> str:
 
 
 def ask(question: Question) -> ToolAnswer:
-    """Have ZigZag answer `question`."""
+    """Have ZigZag answer `question`; a layer that does not fit is costed with larger outermost memories.
+
+    Raises:
+        BackendError: ZigZag fails in another way.
+    """
+    core, layer, mapping = question["core"], question["layer"], question["mapping"]
     try:
-        return run_zigzag(question["core"], question["layer"], question["mapping"])
+        try:
+            return run_zigzag(core, layer, mapping)
+        except NoRoomError:
+            return replace(run_zigzag(with_room(core), layer, mapping), fits=False)
     except Exception as error:
-        shape = dict(zip(question["layer"]["loop_dims"], question["layer"]["loop_sizes"], strict=True))
+        shape = dict(zip(layer["loop_dims"], layer["loop_sizes"], strict=True))
         raise BackendError(f"zigzag-dse failed on a layer of {shape}: {type(error).__name__}: {error}") from error
+
+
+def _answers(questions: Sequence[Question], workers: int) -> Iterator[ToolAnswer]:
+    """ZigZag's answers in order, as they come."""
+    if workers <= 1 or len(questions) <= 1 or multiprocessing.current_process().daemon:
+        yield from map(ask, questions)
+        return
+    # spawn: a forked child would inherit locks of the caller's threads in whatever state they are.
+    pool = ProcessPoolExecutor(min(workers, len(questions)), mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield from pool.map(ask, questions)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class ZigZagLayerModel:
@@ -47,34 +75,53 @@ class ZigZagLayerModel:
     Pooling and additions are not: ZigZag skips them in networks that it reads from ONNX. They take one operation per
     unit and cycle or the time of their operands through the core's outermost memory, whichever is longer, and the
     energy of both. Throughput other than one MAC per unit and cycle, and operating points, are not ZigZag's either:
-    they scale its compute cycles and its energies.
+    they scale its compute cycles and its energies. How many cores share the DRAM does not change the mapping asked for.
     """
 
-    def __init__(self, accelerator: AcceleratorSpec, cache: AnswerCache) -> None:
-        self.cache = cache
+    def __init__(self, accelerator: AcceleratorSpec, cache: AnswerCache, workers: int = 1) -> None:
+        self.cache, self.workers = cache, workers
         self._dram, self._version = accelerator.dram, tool_version()
 
-    def cost(self, layer: Layer, core: CoreSpec, bits: int, off_chip: frozenset[Operand]) -> CoreLayerCost:
-        """Cost `layer` on `core`; see `eenn_rl.schedule.LayerModel`."""
-        levels = _with_dram(core, self._dram, off_chip)
-        if not layer.macs:
-            return _vector_cost(layer, levels, bits)
-        question = self.question(layer, levels, bits)
+    def cost(self, request: LayerRequest) -> CoreLayerCost:
+        """Cost one layer on one core; see `eenn_rl.schedule.LayerModel`."""
+        core = self._levels(request)
+        if not request.layer.macs:
+            return _vector_cost(request.layer, core, request.bits)
+        question = self.question(request)
         answer = self.cache.get(question)
         if answer is None:
             answer = ask(question)
             self.cache.put(question, answer)
-        return _cost(answer, levels, bits)
+        return _cost(answer, core, request.bits)
 
-    def question(self, layer: Layer, core: CoreSpec, bits: int) -> Question:
-        """All that decides what ZigZag says of `layer` on `core`."""
+    def prepare(self, requests: Iterable[LayerRequest]) -> None:
+        """Have ZigZag answer all that is not in the cache yet, in `workers` processes; what is answered, stays."""
+        questions = {}
+        for request in requests:
+            if request.layer.macs:
+                question = self.question(request)
+                if self.cache.get(question) is None:
+                    questions[json.dumps(question)] = question
+        missing = list(questions.values())
+        for done, (question, answer) in enumerate(zip(missing, _answers(missing, self.workers), strict=True), start=1):
+            self.cache.put(question, answer)
+            _LOG.info("zigzag-dse answered %d of %d", done, len(missing))
+
+    def question(self, request: LayerRequest) -> Question:
+        """All that decides what ZigZag says."""
+        core = self._levels(request)
         return {
+            "format": FORMAT,
             "tool": f"zigzag-dse {self._version}",
             "settings": {**SETTINGS, "most_ties": MOST_TIES},
-            "core": core_data(core, bits),
-            "layer": layer_data(layer, bits, core.partial_sum_bits),
-            "mapping": mapping_data(core, layer),
+            "core": core_data(core, request.bits),
+            "layer": layer_data(request.layer, request.bits, core.partial_sum_bits),
+            "mapping": mapping_data(core, request.layer),
         }
+
+    def _levels(self, request: LayerRequest) -> CoreSpec:
+        """The core, with the DRAM above its memories for what streams from there."""
+        return _with_dram(request.core, self._dram, request.off_chip)
 
 
 def _with_dram(core: CoreSpec, dram: DramSpec | None, off_chip: frozenset[Operand]) -> CoreSpec:
@@ -111,28 +158,32 @@ def _cost(answer: ToolAnswer, core: CoreSpec, bits: int) -> CoreLayerCost:
     energy["mac"] = answer.mac_pj * PICO * _energy_scale(core)
     throughput = precision_of(core, bits).throughput
     cycles = answer.cycles - answer.compute_cycles + answer.compute_cycles / throughput
-    last = core.memories[-1] if core.memories else None
-    dram_bits = 0.0
-    if last is not None and last.name == DRAM:
-        dram_bits = answer.accesses.get(f"m{len(core.memories) - 1}", 0.0) * last.ports[0].bandwidth_bits
-    return CoreLayerCost(cycles, energy, dram_bits)
+    moved = {"I": 0.0}
+    if core.memories and core.memories[-1].name == DRAM:
+        width = core.memories[-1].ports[0].bandwidth_bits
+        moved |= {o: n * width for o, n in answer.accesses.get(f"m{len(core.memories) - 1}", {}).items()}
+    dram_bits = sum(moved.values())
+    demand = (moved["I"] / cycles, (dram_bits - moved["I"]) / cycles)
+    return CoreLayerCost(cycles, energy, dram_bits, demand, answer.fits)
 
 
 def _vector_cost(layer: Layer, core: CoreSpec, bits: int) -> CoreLayerCost:
     """A layer without MACs: pooling or addition."""
     operations = layer.output_elements * (prod(layer.kernel) if layer.kind == "pool" else 1)
-    moved = {"input": layer.input_elements * bits, "output": layer.output_elements * bits}
-    cycles = [operations / core.array_size]
+    amounts = {"input": float(layer.input_elements * bits), "output": float(layer.output_elements * bits)}
+    times = [operations / core.array_size]
     energy = {"mac": operations * precision_of(core, bits).mac_energy_j * _energy_scale(core)}
-    dram_bits = 0.0
-    for operand, amount in moved.items():
+    streamed = {"input": 0.0, "output": 0.0}
+    for operand, amount in amounts.items():
         memory = next((m for m in reversed(core.memories) if operand in m.operands), None)
         if memory is None or not memory.ports:
             continue
         port = max(memory.ports, key=lambda p: p.bandwidth_bits)
         each = memory.read_energy_j if operand == "input" else memory.write_energy_j
-        cycles.append(amount / port.bandwidth_bits)
+        times.append(amount / port.bandwidth_bits)
         scale = 1.0 if memory.name == DRAM else _energy_scale(core)
         energy[memory.name] = energy.get(memory.name, 0.0) + amount / port.bandwidth_bits * each * scale
-        dram_bits += amount if memory.name == DRAM else 0.0
-    return CoreLayerCost(max(cycles), energy, dram_bits)
+        streamed[operand] = amount if memory.name == DRAM else 0.0
+    cycles = max(times)
+    demand = (streamed["input"] / cycles, streamed["output"] / cycles)
+    return CoreLayerCost(cycles, energy, sum(streamed.values()), demand)

@@ -29,28 +29,40 @@ SETTINGS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class ToolAnswer:
-    """What ZigZag says: cycles, energy of the MACs in pJ, and by memory its energy in pJ and its accesses.
+    """What ZigZag says: cycles, energy of the MACs in pJ, energy by memory in pJ, accesses by memory and operand.
 
-    Memories are called `m0`, `m1`, ... in the core's order; an access is one of the port's whole width.
+    Memories are called `m0`, `m1`, ... in the core's order, operands W, I and O; an access is one of the port's whole
+    width.
     """
 
     cycles: float
     compute_cycles: float
     mac_pj: float
     memory_pj: Mapping[str, float]
-    accesses: Mapping[str, float]
+    accesses: Mapping[str, Mapping[str, float]]
+    fits: bool = True
+    """Whether the core has room for the layer; where not, this is its cost in larger outermost memories."""
+
+
+class NoRoomError(Exception):
+    """ZigZag finds no order of loops for which the core's memories have room."""
 
 
 def run_zigzag(core: dict[str, Any], layer: dict[str, Any], mapping: dict[str, Any]) -> ToolAnswer:
     """Cost one layer on one core, all as plain data (see `tool_input`).
 
     Raises:
-        RuntimeError: zigzag-dse finds no mapping of the layer.
+        NoRoomError: the layer does not fit the core's memories.
     """
     previous = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
         return _run(core, layer, mapping)
+    except Exception as error:
+        # By name: the class stands in a module of the tool that is imported only while it runs.
+        if type(error).__name__ == "NoValidLoopOrderingFoundException":
+            raise NoRoomError from error
+        raise
     finally:
         logging.disable(previous)
 
@@ -72,7 +84,7 @@ def _run(core: dict[str, Any], layer: dict[str, Any], mapping: dict[str, Any]) -
         node.spatial_mapping = spatial
         answers.append(_evaluate(accelerator, node))
     if not answers:
-        raise RuntimeError("zigzag-dse found no mapping")
+        raise NoRoomError
     return min(answers, key=lambda answer: (answer.cycles, sum(answer.memory_pj.values())))
 
 
@@ -112,13 +124,13 @@ def _evaluate(accelerator: Any, node: Any) -> ToolAnswer:
 
 def _answer(evaluation: Any) -> ToolAnswer:
     memory_pj: dict[str, float] = {}
-    accesses: dict[str, float] = {}
+    accesses: dict[str, dict[str, float]] = {}
     for operand, energies in evaluation.mem_energy_breakdown.items():
         link = evaluation.layer.memory_operand_links.layer_to_mem_op(operand)
         memories = evaluation.accelerator.memory_hierarchy.get_memory_levels(link)
         for memory, energy, count in zip(memories, energies, evaluation.memory_word_access[operand], strict=True):
             memory_pj[memory.name] = memory_pj.get(memory.name, 0.0) + float(energy)
-            accesses[memory.name] = accesses.get(memory.name, 0.0) + float(sum(count.data.values()))
+            accesses.setdefault(memory.name, {})[operand.name] = float(sum(count.data.values()))
     return ToolAnswer(
         float(evaluation.latency_total2),
         float(evaluation.ideal_temporal_cycle),

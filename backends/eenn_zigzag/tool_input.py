@@ -11,6 +11,8 @@ from eenn_rl.hardware import CoreSpec, Dataflow, MemorySpec, Precision
 OPERANDS = {"weight": "I2", "input": "I1", "output": "O"}
 DIRECTIONS = {"from_high": "fh", "to_low": "tl", "from_low": "fl", "to_high": "th"}
 PICO = 1e-12
+ROOMY_BITS = 1 << 50
+"""The size of a memory that holds any layer."""
 
 
 def precision_of(core: CoreSpec, bits: int) -> Precision:
@@ -120,3 +122,12 @@ def mapping_data(core: CoreSpec, layer: Layer) -> dict[str, Any]:
             spatial[_dimensions(core)[unrolling.dimension]].append(f"{unrolling.loop}, {unrolling.size}")
         data["spatial_mapping"] = {name: loops for name, loops in spatial.items() if loops}
     return data
+
+
+def with_room(core: dict[str, Any]) -> dict[str, Any]:
+    """`core` (as plain data) with outermost memories large enough for anything; energies and ports unchanged."""
+    memories = dict(core["memories"])
+    outermost = {operand: name for name, memory in memories.items() for operand in memory["operands"]}
+    for name in set(outermost.values()):
+        memories[name] = {**memories[name], "size": ROOMY_BITS}
+    return {**core, "memories": memories}
