@@ -66,11 +66,15 @@ def make_evaluator(accelerator: str = DEFAULT_ACCELERATOR, seed: int = 0) -> Eva
     )
 
 
-def write_log(path: Path, evaluator: Evaluator, episodes: int, seed: int = 0, block: int = 256) -> None:
-    """A log of `episodes` random architectures."""
+def write_log(
+    path: Path, evaluator: Evaluator, episodes: int, seed: int = 0, block: int = 256, repeat: int = 1
+) -> None:
+    """A log of `episodes` random architectures, all of them `repeat` times."""
     problem = Problem(evaluator, layout_for(evaluator.space))
-    rng = np.random.default_rng(seed)
     with TrajectoryWriter.create(path, describe(evaluator, "multicore", config={"seed": seed})) as writer:
-        for start in range(0, episodes, block):
-            genomes = evaluator.space.sample(rng, min(block, episodes - start))
-            writer.add_episodes(play(problem, genomes, np.arange(start, start + len(genomes))))
+        for turn in range(repeat):
+            rng = np.random.default_rng(seed)
+            for start in range(0, episodes, block):
+                genomes = evaluator.space.sample(rng, min(block, episodes - start))
+                first = turn * episodes + start
+                writer.add_episodes(play(problem, genomes, np.arange(first, first + len(genomes))))

@@ -11,7 +11,7 @@ from eenn_rl.trajectory.flatten import episode_columns
 from eenn_rl.trajectory.rows import Rows
 
 if TYPE_CHECKING:
-    from eenn_envs.core import Problem
+    from eenn_envs.core import EpisodeCore, Problem
 
 
 @dataclass(frozen=True)
@@ -36,25 +36,39 @@ class Execution:
 
 def execute(problem: "Problem", logged: Rows) -> Execution:
     """Take the logged actions in the environment of `problem` and evaluate what they build."""
+    steps = {name: column.copy() for name, column in logged.steps.items()}
+    core, ended_at, illegal_at = _walk(problem, logged, steps)
+    episodes = {name: column.copy() for name, column in logged.episodes.items()}
+    execution = Execution(Rows(steps, episodes), ended_at, illegal_at)
+    _evaluate(problem, execution, core.genomes, logged.offsets[1:] - 1)
+    return execution
+
+
+def final_observations(problem: "Problem", logged: Rows) -> npt.NDArray[np.float32]:
+    """What each episode shows after its last action, float32 [n, observation]; a log holds only what comes before."""
+    return _walk(problem, logged, None)[0].observations
+
+
+def _walk(
+    problem: "Problem", logged: Rows, steps: dict[str, npt.NDArray[Any]] | None
+) -> tuple["EpisodeCore", npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All logged actions, side by side; what is seen goes into `steps`. Ends and illegal actions as in `Execution`."""
     from eenn_envs.core import EpisodeCore
 
     n, offsets = len(logged), logged.offsets[:-1]
     lengths = logged.episodes["length"].astype(np.int64)
-    steps = {name: column.copy() for name, column in logged.steps.items()}
     core = EpisodeCore([problem], np.zeros(n, np.intp))
     ended_at, illegal_at = np.full(n, -1), np.full(n, -1)
     for step in range(int(lengths.max(initial=0))):
         going = np.flatnonzero((lengths > step) & (ended_at < 0))
         rows = offsets[going] + step
-        steps["observations"][rows] = core.observations[going]
-        steps["masks"][rows] = core.masks[going]
+        if steps is not None:
+            steps["observations"][rows] = core.observations[going]
+            steps["masks"][rows] = core.masks[going]
         completed, illegal = core.step(going, logged.steps["actions"][rows])
         ended_at[completed] = ended_at[illegal] = step
         illegal_at[illegal] = step
-    episodes = {name: column.copy() for name, column in logged.episodes.items()}
-    execution = Execution(Rows(steps, episodes), ended_at, illegal_at)
-    _evaluate(problem, execution, core.genomes, offsets + lengths - 1)
-    return execution
+    return core, ended_at, illegal_at
 
 
 def _evaluate(

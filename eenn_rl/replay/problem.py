@@ -21,6 +21,7 @@ from eenn_rl.tables import AccuracyTables
 from eenn_rl.trajectory import Dimensions, RunMeta
 
 if TYPE_CHECKING:
+    from eenn_envs.core import Problem
     from eenn_envs.layout import Layout
 
 _ARRAYS = tuple(item.name for item in fields(AccuracyTables) if get_origin(item.type) is np.ndarray)
@@ -138,3 +139,10 @@ def rebuild_layout(meta: RunMeta, path: Path) -> "Layout":
 
     stored = (meta.environment if isinstance(meta.environment, dict) else {}).get("layout")
     return from_json(Layout, stored, f"{path}: meta/environment: layout")
+
+
+def environment(meta: RunMeta, path: Path) -> "Problem":
+    """The environment's side of a log, for `final_observations` and its spaces."""
+    from eenn_envs.core import Problem
+
+    return Problem(rebuild(meta, path), rebuild_layout(meta, path))
