@@ -1,0 +1,77 @@
+"""docs/plugins.md says what the code does: its reference, its examples and its numbers."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from docs_reference import BEGIN, DOCS, END, NAMES, reference
+from eenn_rl import evaluator, guard, hookspecs
+from eenn_rl.backend_template import package_files
+from eenn_rl.plugins import OLDEST_API_VERSION
+from eenn_rl.testing import PROMISES, check_all, subject_for
+from plugin_site import install
+
+TEXT = DOCS.read_text("utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT.split(BEGIN)[0], re.DOTALL)
+MPIC = Path(__file__).parent.parent / "examples" / "mpic_backend"
+
+
+def test_every_hook_signature_and_type_in_the_docs_equals_the_code() -> None:
+    """The reference is the code's own; `python tests/docs_reference.py` writes it anew."""
+    assert TEXT.split(BEGIN)[1].split(END)[0].strip() == reference()
+
+
+def test_the_reference_holds_every_hook_and_protocol() -> None:
+    """Nothing that a plugin may implement is missing from it."""
+    public = {name for name in hookspecs.__all__ if isinstance(getattr(hookspecs, name), type)}
+    assert public <= set(NAMES[hookspecs])
+    for hook in (name for name in vars(hookspecs.HookSpecs) if name.startswith("eenn_rl_")):
+        assert f"def {hook}(" in reference()
+
+
+def test_the_smallest_backend_of_the_docs_keeps_every_promise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copied from the page, installed, and checked by the kit; thirty lines at most, as promised."""
+    (source,) = [block for block in BLOCKS if "class TinyChip:" in block]
+    assert len(source.splitlines()) <= 30
+    value = re.search(r'tinychip = "(\w+)"', TEXT)
+    assert value is not None
+    monkeypatch.syspath_prepend(install(tmp_path, "tiny-chip", {"tinychip": value[1]}, {value[1]: source}))
+    check_all(subject_for("tinychip"))
+
+
+def test_the_layer_model_of_the_docs_makes_a_whole_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer model and the public schedule, nothing else, keep every promise, batches included."""
+    (source,) = [block for block in BLOCKS if "class MyLayers:" in block]
+    monkeypatch.syspath_prepend(install(tmp_path, "my-layers", {"mylayers": "my_layers"}, {"my_layers": source}))
+    check_all(subject_for("mylayers", count=3))
+
+
+def test_the_promises_of_the_docs_are_those_of_the_kit() -> None:
+    """One row each."""
+    table = TEXT.split("### What it promises")[1].split("Your own tests")[0]
+    rows = [line for line in table.splitlines() if line.startswith("|")][2:]
+    assert len(rows) == len(PROMISES)
+
+
+def test_the_numbers_of_the_docs_are_those_of_the_code() -> None:
+    """The limit of an evaluation, the share of failures that ends a run, and the api_version."""
+    assert f"more than the limit ({guard.EVALUATION_LIMIT_S:.0f} s" in TEXT
+    assert (evaluator.FAILURE_SHARE, evaluator.FAILURES_BEFORE) == (0.5, 20)
+    assert "more than half of the architectures fail, and at least 20 did" in TEXT
+    assert f"What version {hookspecs.API_VERSION} promises" in TEXT
+    assert OLDEST_API_VERSION == 1
+
+
+def test_a_plugin_made_from_the_docs_for_a_real_processor_passes_its_own_tests(tmp_path: Path) -> None:
+    """examples/mpic_backend: a published lookup table, the packaging as the template writes it."""
+    assert (MPIC / "pyproject.toml").read_text("utf-8") == package_files("mpic")["pyproject.toml"]
+    site = install(tmp_path, "eenn-mpic", {"mpic": "eenn_mpic"}, {"eenn_mpic": (MPIC / "eenn_mpic.py").read_text()})
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path]), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", MPIC]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "13 passed" in done.stdout
