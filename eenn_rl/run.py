@@ -33,10 +33,10 @@ def train(given: Mapping[str, Any], *, run: Path | None, resume: bool, config: P
 
     `given` is what the user typed (in the form of `RunConfig`), `config` a file of settings below it.
     """
-    folder, settings = _prepare(given, run=run, resume=resume, config=config)
+    folder, settings, dataset = _prepare(given, run=run, resume=resume, config=config)
     with locked(folder), Display(folder.log) as display:
         try:
-            finish(folder, settings, display)
+            finish(folder, settings, dataset, display)
         except KeyboardInterrupt:
             display.note(f"interrupted, all work is saved; continue with: eenn-rl train --run {folder.path} --resume")
             raise
@@ -45,15 +45,19 @@ def train(given: Mapping[str, Any], *, run: Path | None, resume: bool, config: P
 
 def _prepare(
     given: Mapping[str, Any], *, run: Path | None, resume: bool, config: Path | None
-) -> tuple[RunFolder, RunConfig]:
+) -> "tuple[RunFolder, RunConfig, LazyDataset]":
     if resume:
         run = run or newest_run()
         if run is not None and (run / "config.json").exists():
-            return _reopen(run, given, config)
+            folder, settings = _reopen(run, given, config)
+            return folder, settings, LazyDataset(settings)
     base = read_config_file(config) if config else {}
     settings = make_config(given, base, str(config))
     _check_names(settings)
-    return create_run(run or new_run_path(settings.seed), to_json(settings)), settings
+    dataset = LazyDataset(settings)
+    if settings.tables is None:
+        dataset.load()
+    return create_run(run or new_run_path(settings.seed), to_json(settings)), settings, dataset
 
 
 def _reopen(run: Path, given: Mapping[str, Any], config: Path | None) -> tuple[RunFolder, RunConfig]:
@@ -84,13 +88,12 @@ def _check_names(settings: RunConfig) -> None:
     SearchSpace(backbone, accelerator, settings.branches, settings.bits, settings.max_exits)
 
 
-def finish(folder: RunFolder, settings: RunConfig, progress: Progress) -> None:
+def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progress: Progress) -> None:
     """Every phase that is not done yet."""
     progress.note(f"run folder: {folder.path}")
     if folder.results.exists():
         progress.note("this run is finished; look at it with: eenn-rl show " + str(folder.path))
         return
-    dataset = _LazyDataset(settings)
     tables = estimate(folder, settings, dataset, progress)
     evaluator = make_evaluator(settings, tables)
     found = search(folder, settings, evaluator, progress)
@@ -100,7 +103,7 @@ def finish(folder: RunFolder, settings: RunConfig, progress: Progress) -> None:
     verify_best(folder, settings, evaluator, dataset.load(), found, settings.verify, progress)
 
 
-class _LazyDataset:
+class LazyDataset:
     """The data set, loaded when a phase first needs it."""
 
     def __init__(self, settings: RunConfig) -> None:
@@ -108,6 +111,7 @@ class _LazyDataset:
         self._loaded: Dataset | None = None
 
     def load(self) -> "Dataset":
+        """The data set; raises `EennError` where it cannot be had."""
         from eenn_rl.networks.data import load_dataset
 
         if self._loaded is None:
@@ -116,7 +120,7 @@ class _LazyDataset:
         return self._loaded
 
 
-def estimate(folder: RunFolder, settings: RunConfig, dataset: _LazyDataset, progress: Progress) -> AccuracyTables:
+def estimate(folder: RunFolder, settings: RunConfig, dataset: LazyDataset, progress: Progress) -> AccuracyTables:
     """The accuracy tables: those that the settings name, or measured with shared weights trained for them."""
     if not folder.tables.exists():
         tables = given_tables(settings) or _measured_tables(folder, settings, dataset.load(), progress)

@@ -5,12 +5,14 @@ key and the value.
 """
 
 import json
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from eenn_rl.errors import InputFileError
+from eenn_rl.errors import InputFileError, unknown_name
 
 T = TypeVar("T")
 
@@ -22,6 +24,7 @@ def to_json(value: object) -> Any:
 
 def from_json(kind: type[T], data: Any, source: str) -> T:
     """A `kind` from plain JSON data; `source` says in an error where the data stands (a file, a key)."""
+    _refuse_unknown(kind, data, source)
     try:
         return TypeAdapter(kind).validate_python(data)
     except ValidationError as error:
@@ -31,6 +34,33 @@ def from_json(kind: type[T], data: Any, source: str) -> T:
         found = found if len(found) <= 80 else found[:77] + "..."
         message = first["msg"].removeprefix("Value error, ")
         raise InputFileError(f"{source}: {key}: {message} (found {found})") from None
+
+
+def _refuse_unknown(kind: Any, data: Any, where: str) -> None:
+    """Raise for a key that no field has, anywhere below `data`: pydantic lets it pass for plain dataclasses."""
+    if get_origin(kind) in (UnionType, Union):
+        kind = next((part for part in get_args(kind) if is_dataclass(part)), kind)
+    if is_dataclass(kind) and isinstance(data, dict):
+        hints = get_type_hints(kind)
+        known = {field.name: hints[field.name] for field in fields(kind)}
+        for key, value in data.items():
+            if key not in known:
+                raise InputFileError(f"{where}: {unknown_name('key', key, known)}")
+            _refuse_unknown(known[key], value, f"{where}: {key}")
+    elif isinstance(data, list | tuple):
+        for index, value in enumerate(data):
+            _refuse_unknown(_item_kind(kind), value, f"{where}[{index}]")
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            _refuse_unknown(_item_kind(kind), value, f"{where}: {key}")
+
+
+def _item_kind(kind: Any) -> Any:
+    """What the items of a tuple, list or mapping are; of a union, those of its only container."""
+    if get_origin(kind) in (UnionType, Union):
+        kind = next((part for part in get_args(kind) if get_origin(part)), None)
+    arguments = [part for part in get_args(kind) if part is not Ellipsis]
+    return arguments[-1] if arguments else None
 
 
 def read_json(path: Path) -> Any:

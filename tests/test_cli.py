@@ -1,0 +1,125 @@
+"""The command line: help at once, and one clear line with status 2 for whatever a user gets wrong."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from eenn_rl.cli import VERBS, main
+
+
+def run(*words: str) -> int:
+    return main(list(words))
+
+
+def test_the_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    """`eenn-rl --help` lists what there is."""
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(f"\n  {name} " in shown for name in VERBS)
+
+
+def test_help_answers_in_under_a_second() -> None:
+    """No heavy library is paid for: the best of three calls takes less than a second, interpreter included."""
+    seconds = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "eenn_rl.cli", "--help"], capture_output=True, check=True)
+        seconds.append(time.perf_counter() - begun)
+    assert min(seconds) < 1
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`eenn-rl VERB --help` prints its options and exits with 0."""
+    with pytest.raises(SystemExit) as caught:
+        run(verb, "--help")
+    assert caught.value.code == 0
+    assert f"usage: eenn-rl {verb}" in capsys.readouterr().out
+
+
+MISTAKES = {
+    "unknown verb": (("trian",), "unknown verb 'trian': did you mean train"),
+    "unknown option": (("train", "--sede", "1"), "unknown option '--sede': did you mean --seed"),
+    "unknown backend": (("train", "--backend", "multicor"), "unknown backend 'multicor': did you mean multicore"),
+    "unknown accelerator": (("train", "--accelerator", "quad_edge_tpo"), "did you mean quad_edge_tpu"),
+    "unknown backbone": (("train", "--backbone", "resnet9"), "unknown backbone 'resnet9': did you mean resnet8"),
+    "unknown data set": (("train", "--dataset", "digit"), "unknown data set 'digit': did you mean digits"),
+    "unknown agent": (("train", "--agent", "pppo"), "unknown agent 'pppo': did you mean ppo"),
+    "unknown branch": (("train", "--branches", "lineer"), "unknown branch 'lineer': did you mean linear"),
+    "unknown objective": (("train", "--objective", "elpp"), "unknown --objective 'elpp': did you mean elp"),
+    "impossible bits": (("train", "--bits", "3"), "bits must be one of 2, 4, 8, found 3"),
+    "no number": (("train", "--seed", "one"), "expected an integer, found 'one'"),
+    "negative budget": (("train", "--budget", "-5"), "budget must be at least 1, found -5"),
+    "missing folder": (("train", "--dataset", "no/such/folder"), "no/such/folder: expected a folder with train/"),
+    "missing file": (("cost", "no-such.json"), "no-such.json"),
+    "missing log": (("replay", "no-such.h5"), "no-such.h5"),
+    "missing run": (("show", "no-such-run"), "no-such-run: expected a run folder, found nothing"),
+    "missing tables": (("train", "--tables", "no-such.npz"), "no-such.npz: expected accuracy tables"),
+    "missing config": (("train", "--config", "no-such.json"), "no-such.json: expected a configuration file"),
+    "nothing to resume from": (("verify", "no-such-run"), "no-such-run: expected a run folder"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_status_2(
+    mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was expected and what was found, in one line on stderr; no run folder is left behind."""
+    monkeypatch.chdir(tmp_path)
+    words, expected = MISTAKES[mistake]
+    assert run(*words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert expected in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n", b"not a log", os.urandom(4096)])
+def test_a_file_that_is_no_log_is_refused(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    """`replay` of an empty, cut or foreign file ends with one line and status 2."""
+    path = tmp_path / "trajectories.h5"
+    path.write_bytes(content)
+    assert run("replay", str(path)) == 2
+    assert str(path) in capsys.readouterr().err
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """ImageFolder layout without a single image is told before anything is trained."""
+    for part in ("train", "test"):
+        (tmp_path / "data" / part / "cat").mkdir(parents=True)
+    assert run("train", "--dataset", str(tmp_path / "data"), "--run", str(tmp_path / "run")) == 2
+    assert "image" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_exists_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run folder of the user's is refused without --resume, its files left as they were."""
+    (tmp_path / "mine.txt").write_text("precious")
+    assert run("train", "--run", str(tmp_path)) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_configuration_file_with_an_unknown_key_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A typing error in a configuration never passes silently."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"seeed": 3}))
+    assert run("train", "--config", str(path), "--run", str(tmp_path / "run")) == 2
+    assert "seeed" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_backends_and_accelerators_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both listings show what is shipped and exit with 0."""
+    assert run("backends") == 0
+    assert "multicore" in capsys.readouterr().out
+    assert run("accelerators") == 0
+    assert "quad_edge_tpu" in capsys.readouterr().out

@@ -1,0 +1,52 @@
+"""JSON for dataclasses: there and back, and errors that name the key."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from eenn_rl.backbone import Backbone
+from eenn_rl.config import RunConfig
+from eenn_rl.errors import InputFileError
+from eenn_rl.hardware import AcceleratorSpec, load_accelerator
+from eenn_rl.serialization import from_json, to_json
+from eenn_rl.zoo import make_backbone
+
+
+@dataclass(frozen=True)
+class Part:
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Whole:
+    part: Part | None = None
+    parts: tuple[Part, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Backbone, make_backbone("mobilenetv2")),
+        (RunConfig, RunConfig()),
+        (AcceleratorSpec, load_accelerator("quad_edge_tpu")),
+    ],
+)
+def test_values_survive_the_way_to_json_and_back(kind: type, value: object) -> None:
+    """What is written is what is read."""
+    assert from_json(kind, to_json(value), "x") == value
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"prat": {}}, "f: unknown key 'prat': did you mean part"),
+        ({"part": {"siez": 2}}, "f: part: unknown key 'siez': did you mean size"),
+        ({"parts": [{"size": 1}, {"sizes": 2}]}, r"f: parts\[1\]: unknown key 'sizes'"),
+        ({"part": {"size": "big"}}, "f: part.size: .*found 'big'"),
+    ],
+)
+def test_an_error_names_the_key(data: Any, message: str) -> None:
+    """A key that no field has, at any depth, and a value of the wrong type are told with where they stand."""
+    with pytest.raises(InputFileError, match=message):
+        from_json(Whole, data, "f")
