@@ -1,5 +1,6 @@
 """The DIANA backend: published figures, the core's choice of bits, and what keeping analog weights decides."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,9 @@ from eenn_diana.chip import diana
 from eenn_diana.costs import Cost, analog_load, analog_run, digital_run, tiling
 from eenn_rl.backbone import Backbone, Layer
 from eenn_rl.errors import InvalidValueError
-from eenn_rl.hardware import load_accelerator
+from eenn_rl.hardware import AcceleratorSpec, load_accelerator
 from eenn_rl.plugins import default_accelerator
+from eenn_rl.serialization import from_json, to_json
 from eenn_rl.space import BITS, BRANCH_CORE, CORE, LOCATION, SearchSpace
 from eenn_rl.testing import BackendConformance
 from eenn_rl.testing.speed import batch_of
@@ -184,7 +186,8 @@ def test_another_accelerator_is_declined_in_one_line() -> None:
 
 
 def test_the_backend_brings_its_chip() -> None:
-    """`--backend diana` alone is enough."""
+    """`--backend diana` alone is enough, and a log that keeps the chip as JSON gives it back."""
     assert default_accelerator("diana") == SPEC
+    assert from_json(AcceleratorSpec, json.loads(json.dumps(to_json(SPEC))), "log") == SPEC
     assert SPEC.allocation_bits(DIGITAL) == (8,)
     assert SPEC.allocation_bits(ANALOG) == (2,)

@@ -1,5 +1,6 @@
 """docs/plugins.md says what the code does: its reference, its examples and its numbers."""
 
+import json
 import os
 import re
 import subprocess
@@ -64,6 +65,15 @@ def test_the_numbers_of_the_docs_are_those_of_the_code() -> None:
     assert "more than half of the architectures fail, and at least 20 did" in TEXT
     assert f"What version {hookspecs.API_VERSION} promises" in TEXT
     assert OLDEST_API_VERSION == 1
+
+
+def test_the_claims_about_diana_are_rows_of_its_benchmark() -> None:
+    """The modelled end-to-end efficiency is quoted as the benchmark wrote it, within the factor that is stated."""
+    rows = json.loads((MPIC.parent.parent / "benchmarks" / "results" / "diana.json").read_text())["rows"]
+    (row,) = [r for r in rows if r["what"] == "resnet20, first layer digital" and r["unit"] == "TOPS/W"]
+    assert f"(`benchmarks/diana.py`: {row['modelled']:.1f})" in TEXT
+    assert "within a factor of 1.5 of the published 7.02" in " ".join(TEXT.split())
+    assert 1 / 1.5 < row["ratio"] < 1.5
 
 
 def test_a_plugin_made_from_the_docs_for_a_real_processor_passes_its_own_tests(tmp_path: Path) -> None:
