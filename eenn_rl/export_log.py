@@ -11,6 +11,7 @@ from typing import Any, Literal
 from eenn_rl.errors import InputFileError, InvalidValueError, MissingDependencyError, unknown_name
 from eenn_rl.log_table import Column, table
 from eenn_rl.progress import NullProgress, Progress
+from eenn_rl.replay.fault import executing
 from eenn_rl.trajectory import TrajectoryLog, open_log
 
 Kind = Literal["csv", "json", "parquet", "minari"]
@@ -28,7 +29,8 @@ def export_log(source: str | Path, kind: str, target: Path, progress: Progress |
     if target.exists():
         raise InvalidValueError(f"{target}: expected no file or folder, found one: choose another target")
     progress = progress or NullProgress()
-    with open_log(_log_path(Path(source))) as log:
+    path = _log_path(Path(source))
+    with open_log(path) as log, executing(path):
         if kind == "minari":
             from eenn_rl.export_minari import write_minari
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _ARRAYS = tuple(item.name for item in fields(AccuracyTables) if get_origin(item.type) is np.ndarray)
 
+MOST_BITS, MOST_ALLOCATIONS = 32, 256
+"""A search space grows with their product squared: a file that claims more is refused."""
+
 
 def describe(
     evaluator: Evaluator,
@@ -119,6 +122,12 @@ def rebuild_space(meta: RunMeta, path: Path, accelerator: AcceleratorSpec | None
     backbone = from_json(Backbone, meta.backbone, f"{path}: meta/backbone")
     accelerator = accelerator or from_json(AcceleratorSpec, meta.accelerator, f"{path}: meta/accelerator")
     choices = from_json(_Space, meta.space, f"{path}: meta/space")
+    found = (choices.max_exits, len(choices.bits), len(accelerator.allocations))
+    if found[0] != meta.dimensions.exits or found[1] > MOST_BITS or found[2] > MOST_ALLOCATIONS:
+        raise InputFileError(
+            f"{path}: meta/space: expected {meta.dimensions.exits} exits, at most {MOST_BITS} bit-widths and "
+            f"{MOST_ALLOCATIONS} allocations, found {found}: use another copy of the log"
+        )
     return SearchSpace(backbone, accelerator, choices.branches, choices.bits, choices.max_exits)
 
 
@@ -138,7 +147,14 @@ def rebuild_layout(meta: RunMeta, path: Path) -> "Layout":
     from eenn_envs.layout import Layout
 
     stored = (meta.environment if isinstance(meta.environment, dict) else {}).get("layout")
-    return from_json(Layout, stored, f"{path}: meta/environment: layout")
+    layout = from_json(Layout, stored, f"{path}: meta/environment: layout")
+    found, wanted = (layout.observations, layout.actions), (meta.dimensions.observation, meta.dimensions.actions)
+    if found != wanted:
+        raise InputFileError(
+            f"{path}: meta/environment: expected a layout of {wanted} observations and actions, as logged, "
+            f"found {found}: use another copy of the log"
+        )
+    return layout
 
 
 def environment(meta: RunMeta, path: Path) -> "Problem":

@@ -13,6 +13,7 @@ from eenn_rl.evaluator import Evaluator
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.plugins import backend_record
 from eenn_rl.progress import NullProgress, Progress
+from eenn_rl.replay.fault import executing
 from eenn_rl.replay.problem import baselines, rebuild
 from eenn_rl.serialization import to_json
 from eenn_rl.trajectory import TrajectoryLog, open_log
@@ -109,7 +110,7 @@ def rescore(
     """
     progress = progress or NullProgress()
     path = Path(path)
-    with open_log(path) as log:
+    with open_log(path) as log, executing(path):
         spec = load_accelerator(accelerator) if accelerator is not None else None
         evaluator = rebuild(log.meta, path, backend, spec)
         backend = backend or log.meta.backend["name"]

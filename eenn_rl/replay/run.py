@@ -10,6 +10,7 @@ from eenn_rl.evaluator import Evaluator
 from eenn_rl.plugins import backend_record
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.replay.compare import compare
+from eenn_rl.replay.fault import executing
 from eenn_rl.replay.problem import baselines, read_tables, rebuild, rebuild_layout
 from eenn_rl.replay.verdict import ReplayResult
 from eenn_rl.trajectory import RunMeta, TrajectoryLog, current_versions, open_log
@@ -29,8 +30,8 @@ def replay_file(path: str | Path, progress: Progress | None = None) -> ReplayRes
     with open_log(path) as log:
         altered = log.altered_parts
         try:
-            evaluator = rebuild(log.meta, log.path)
-            return _execute_all(log, evaluator, altered, progress)
+            with executing(log.path):
+                return _execute_all(log, rebuild(log.meta, log.path), altered, progress)
         except EennError as error:
             if not altered:
                 raise

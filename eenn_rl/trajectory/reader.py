@@ -1,6 +1,7 @@
 """open_log: the typed reading side. It streams: what is not asked for is not read."""
 
 import json
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,6 +190,8 @@ class TrajectoryLog:
             columns = self._columns["verifications"]
             starts, lengths = columns["text_start"][...].tolist(), columns["text_length"][...].tolist()
             text = self._read("verification_text", "text", 0, self._columns["verification_text"]["text"].shape[0])
+            if any(s < 0 or n < 0 or s + n > len(text) for s, n in zip(starts, lengths, strict=True)):
+                raise self._guard.refuse("verifications", f"records within {len(text)} bytes of text", "others")
             records = [json.loads(text[s : s + n].tobytes()) for s, n in zip(starts, lengths, strict=True)]
             if not all(isinstance(record, dict) for record in records):
                 raise self._guard.refuse("verifications", "JSON objects", "something else")
@@ -291,10 +294,12 @@ def open_log(path: str | Path) -> TrajectoryLog:
 
 def _check_signature(path: Path) -> None:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise TrajectoryError(f"{path}: expected a trajectory file, found no file: give a run's trajectories.h5")
         with path.open("rb") as file:
             found = file.read(len(_SIGNATURE))
     except FileNotFoundError:
-        raise TrajectoryError(f"{path}: expected a trajectory file, found none: check the path") from None
+        raise TrajectoryError(f"{path}: expected a trajectory file, found nothing: check the path") from None
     except OSError as error:
         raise TrajectoryError(f"{path}: expected a trajectory file, it cannot be read: {error.strerror}") from None
     if found != _SIGNATURE:
