@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from eenn_multicore.hierarchy import Hierarchy, hierarchy_of
-from eenn_multicore.latency import latency
+from eenn_multicore.latency import latency, outer_demand
 from eenn_multicore.mapping import EPSILON, Floats, Ints, Nest, Rows, allocate, rows_of
 from eenn_multicore.orders import orders, temporal_loops
 from eenn_multicore.problem import Problem
@@ -32,6 +32,8 @@ class MappedCost:
     outer_bits: float
     """Bits through the ports of the outermost memory."""
     fits: bool
+    outer_demand: tuple[float, float]
+    """Bits per cycle asked of the outermost memory: of inputs, which cores may share, and of the rest."""
     unrolled: Unrolled
 
     @property
@@ -75,6 +77,7 @@ def _evaluate(
     energy, outer = energy_by_memory(hierarchy, mean)
     cycles = latency(nest, hierarchy, mean, whole, cycles_per_operation)
     total, joules = cycles.total, energy.sum(axis=0)
+    outputs, weights, inputs = outer_demand(hierarchy, mean, cycles)
     goals = {"latency": (total, joules), "energy": (joules, total), "edp": (total * joules, total)}[objective]
     best = _best(rows.owner, allocation.fits, *goals)
     parts = [np.broadcast_to(part, total.shape)[best] for part in (cycles.compute, cycles.stall, cycles.onload, cycles.offload)]
@@ -82,7 +85,8 @@ def _evaluate(
         MappedCost(
             *(float(part[i]) for part in parts),
             {memory.name: float(energy[m, row]) for m, memory in enumerate(hierarchy.memories)},
-            float(outer[row]), bool(allocation.fits[row]), unrolled[i],
+            float(outer[row]), bool(allocation.fits[row]),
+            (float(inputs[row]), float(outputs[row] + weights[row])), unrolled[i],
         )
         for i, row in enumerate(best.tolist())
     ]  # fmt: skip

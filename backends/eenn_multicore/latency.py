@@ -25,6 +25,8 @@ class Latency:
     stall: Floats
     onload: Floats
     offload: Floats
+    borrowed: dict[Activity, Floats]
+    """Average bits per cycle that loads before and stores after the computation take from it."""
 
     @property
     def total(self) -> Floats:
@@ -62,9 +64,10 @@ def latency(
     for port in ports:
         stall = np.maximum(stall, _port_stall([duties[a] for a in port.carries if a in duties]))
     loading: dict[Activity, Floats] = {}
+    borrowed: dict[Activity, Floats] = {}
     for port in ports:
-        loading.update(_loading(port, whole, duties, nest.total * pace + stall, pace))
-    return Latency(nest.total * pace, stall, _onload(hierarchy, loading), _offload(hierarchy, loading))
+        _loading(port, whole, duties, nest.total * pace + stall, pace, loading, borrowed)
+    return Latency(nest.total * pace, stall, _onload(hierarchy, loading), _offload(hierarchy, loading), borrowed)
 
 
 def _double_buffered(hierarchy: Hierarchy, mean: list[Operand | None]) -> dict[tuple[int, int], Bools]:
@@ -159,9 +162,10 @@ def _covered(period: Floats, allowed: Floats, last: int, x: Floats) -> Floats:
 
 
 def _loading(
-    port: Port, whole: list[Operand | None], duties: dict[Activity, _Duty], busy: Floats, pace: float
-) -> dict[Activity, Floats]:
-    """Cycles of first loads and last stores on a port.
+    port: Port, whole: list[Operand | None], duties: dict[Activity, _Duty], busy: Floats, pace: float,
+    loading: dict[Activity, Floats], borrowed: dict[Activity, Floats],
+) -> None:  # fmt: skip
+    """Note the cycles of first loads and last stores on a port.
 
     What moves once may use the port's bandwidth that the computation leaves free, but for the first tile.
     """
@@ -170,7 +174,7 @@ def _loading(
         if a in duties and not (a.operand == O and a.direction in (TO_LOW, FROM_HIGH))
     ]  # fmt: skip
     if not carried:
-        return {}
+        return
     width = float(port.spec.bandwidth_bits)
     once = {a: duties[a].active & (duties[a].count == 1) for a in carried}
     needed = np.zeros_like(busy)
@@ -184,7 +188,9 @@ def _loading(
     least = np.stack([np.ceil(_first_tile(whole, a) / width) for a in carried])
     mask = np.stack([once[a] for a in carried])
     remaining = _reduce(np.where(mask, cycles, -1.0), least, mask, surplus)
-    return {a: np.where(mask[i], remaining[i], cycles[i]) for i, a in enumerate(carried)}
+    for i, a in enumerate(carried):
+        loading[a] = np.where(mask[i], remaining[i], cycles[i])
+        borrowed[a] = np.where(mask[i], np.ceil((cycles[i] - remaining[i]) / busy * width), 0.0)
 
 
 def _first_tile(whole: list[Operand | None], activity: Activity) -> Floats:
@@ -244,3 +250,21 @@ def _offload(hierarchy: Hierarchy, loading: dict[Activity, Floats]) -> Floats:
         into = loading.get(Activity(O, high, FROM_LOW), np.zeros(()))
         result = result + np.maximum(out, into)
     return result
+
+
+def outer_demand(hierarchy: Hierarchy, mean: list[Operand | None], cycles: Latency) -> list[Floats]:
+    """Bits per cycle that each operand asks of the outermost memory while the array computes."""
+    outermost = len(hierarchy.memories) - 1
+    demand = []
+    for op, operand in enumerate(mean):
+        total = np.zeros_like(cycles.compute)
+        level = hierarchy.level_of(op, outermost)
+        if operand is not None and level is not None:
+            burst = operand.top_irrelevant[level - 1] if level else 1.0
+            for direction in (TO_LOW, FROM_LOW):
+                activity = Activity(op, level, direction)
+                if (level, direction) in operand.movements:
+                    total = total + operand.movements[level, direction].needed * burst
+                    total = total + cycles.borrowed.get(activity, 0.0)
+        demand.append(total)
+    return demand

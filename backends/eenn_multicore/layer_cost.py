@@ -28,21 +28,22 @@ class AnalyticalLayerModel:
         self._shapes: dict[CoreSpec, int] = {}
         self._shape_of: dict[int, tuple[CoreSpec, int]] = {}
 
-    def cost(self, layer: Layer, core: CoreSpec, bits: int, off_chip: frozenset[Operand]) -> CoreLayerCost:
-        """Cost `layer` at `bits` on `core`."""
-        mapped = self.mapped(layer, core, bits, off_chip)
-        bits_moved = mapped.outer_bits if off_chip else 0.0
-        return CoreLayerCost(mapped.cycles, mapped.energy_j_by_memory, bits_moved, mapped.fits, mapped.compute_cycles)
+    def cost(self, request: LayerRequest) -> CoreLayerCost:
+        """Cost one layer on one core."""
+        mapped = self.mapped(request)
+        if not request.off_chip:
+            return CoreLayerCost(mapped.cycles, mapped.energy_j_by_memory, fits=mapped.fits)
+        return CoreLayerCost(
+            mapped.cycles, mapped.energy_j_by_memory, mapped.outer_bits, mapped.outer_demand, mapped.fits
+        )
 
-    def mapped(
-        self, layer: Layer, core: CoreSpec, bits: int, off_chip: frozenset[Operand] = frozenset()
-    ) -> MappedCost:
-        """Cost `layer` at `bits` on `core` under its best mapping."""
-        request = LayerRequest(layer, core, bits, off_chip)
+    def mapped(self, request: LayerRequest) -> MappedCost:
+        """One layer on one core under its best mapping, in detail."""
         key = self._key(request)
         if key not in self._known:
             self.prepare([request])
-        energy = {"mac": layer.macs * precision_for(core, bits)[0], **self._known[key].energy_j_by_memory}
+        mac_energy = request.layer.macs * precision_for(request.core, request.bits)[0]
+        energy = {"mac": mac_energy, **self._known[key].energy_j_by_memory}
         return replace(self._known[key], energy_j_by_memory=energy)
 
     def prepare(self, requests: Iterable[LayerRequest]) -> None:
@@ -63,7 +64,8 @@ class AnalyticalLayerModel:
 
     def _key(self, request: LayerRequest) -> Key:
         problem = problem_of(request.layer, request.bits, request.core.partial_sum_bits)
-        return (problem, self._shape(request.core), request.off_chip, self._dataflow(request.core, request.layer.kind))
+        flow = self._dataflow(request.core, request.layer.kind)
+        return (problem, self._shape(request.core), request.off_chip, flow)
 
     def _shape(self, core: CoreSpec) -> int:
         """A number that cores of equal make share: hashing a core each time would be slow."""

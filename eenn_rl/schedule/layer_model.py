@@ -9,8 +9,21 @@ from eenn_rl.hardware import CoreSpec, Operand
 
 
 @dataclass(frozen=True)
+class LayerRequest:
+    """One layer (or a slice of one) on one core, weights and activations at `bits`.
+
+    Operands in `off_chip` stream from and to DRAM, the others lie in the core's outermost memory.
+    """
+
+    layer: Layer
+    core: CoreSpec
+    bits: int
+    off_chip: frozenset[Operand] = frozenset()
+
+
+@dataclass(frozen=True)
 class CoreLayerCost:
-    """One layer alone on one core.
+    """The cost of a `LayerRequest`.
 
     `cycles` are the core's own, from the first operand's arrival to the last result's departure. `energy_j_by_memory`
     has an entry per memory of the core, one for ``mac``, and one for ``dram`` where operands stream from there.
@@ -20,10 +33,10 @@ class CoreLayerCost:
     energy_j_by_memory: Mapping[str, float]
     dram_bits: float = 0.0
     """Bits that passed the DRAM port."""
+    dram_demand: tuple[float, float] = (0.0, 0.0)
+    """Bits per cycle asked of the DRAM port: of inputs, which cores of a group may share, and of the rest."""
     fits: bool = True
     """Whether the core's memories have room for the layer at all."""
-    compute_cycles: float | None = None
-    """Cycles in which the array computes, where the model tells."""
 
     @property
     def energy_j(self) -> float:
@@ -31,14 +44,12 @@ class CoreLayerCost:
         return sum(self.energy_j_by_memory.values())
 
 
-@dataclass(frozen=True)
-class LayerRequest:
-    """The arguments of one `LayerModel.cost` call."""
+class LayerModel(Protocol):
+    """Costs one layer on one core. Deterministic, free of side effects."""
 
-    layer: Layer
-    core: CoreSpec
-    bits: int
-    off_chip: frozenset[Operand] = frozenset()
+    def cost(self, request: LayerRequest) -> CoreLayerCost:
+        """Cost `request`."""
+        ...
 
 
 @runtime_checkable
@@ -47,15 +58,4 @@ class PreparedLayerModel(Protocol):
 
     def prepare(self, requests: Iterable[LayerRequest]) -> None:
         """Cost all `requests` now; `cost` then only looks up."""
-        ...
-
-
-class LayerModel(Protocol):
-    """Costs one layer on one core. Deterministic, free of side effects."""
-
-    def cost(self, layer: Layer, core: CoreSpec, bits: int, off_chip: frozenset[Operand]) -> CoreLayerCost:
-        """Cost `layer` at `bits` on `core`.
-
-        Operands in `off_chip` stream from and to DRAM, the others lie in the core's outermost memory.
-        """
         ...

@@ -67,31 +67,35 @@ class Mover:
             _add(energy, memory.name, access_energy(memory, bits, write=write))
 
     def from_dram(self, bits: float, targets: tuple[int, ...], *, whole: bool, operand: Operand) -> Movement:
-        """`bits` read from DRAM and written into each target's memory.
+        """`bits` read from DRAM and written into each target's memory, one core after the other.
 
-        A whole tensor passes the port once per core, or once in all where the accelerator multicasts.
+        A whole tensor passes the port once per core, or once in all where the accelerator multicasts. It enters a
+        core at the width of the core's widest link, where that is narrower than the port.
         """
         each = bits if whole else bits / len(targets)
         times = 1 if whole and self.accelerator.multicast else len(targets)
         energy: dict[str, float] = {}
         for core in targets:
             self._access(energy, core, operand, each, write=True)
-        return self._through_port(each * times, energy, write=False)
+        return self._through_port(each * times, targets, energy, write=False)
 
     def to_dram(self, bits: float, sources: tuple[int, ...]) -> Movement:
         """`bits`, in equal slices on `sources`, written to DRAM."""
         energy: dict[str, float] = {}
         for core in sources:
             self._access(energy, core, "output", bits / len(sources), write=False)
-        return self._through_port(bits, energy, write=True)
+        return self._through_port(bits, sources, energy, write=True)
 
-    def _through_port(self, bits: float, energy: dict[str, float], *, write: bool) -> Movement:
+    def _through_port(
+        self, bits: float, cores: tuple[int, ...], energy: dict[str, float], *, write: bool
+    ) -> Movement:
         dram = self.accelerator.dram
         if dram is None:
             return Movement(0.0, 0.0, tuple(energy.items()))
         _add(energy, "dram", bits / dram.bandwidth_bits * (dram.write_energy_j if write else dram.read_energy_j))
-        seconds = bits / dram.bandwidth_bits / self.accelerator.clock_hz
-        return Movement(seconds, seconds, tuple(energy.items()))
+        clock = self.accelerator.clock_hz
+        width = min(dram.bandwidth_bits, *(self.topology.width(core) for core in cores))
+        return Movement(bits / width / clock, bits / dram.bandwidth_bits / clock, tuple(energy.items()))
 
 
 def _add(energy: dict[str, float], place: str, joules: float) -> None:

@@ -68,6 +68,10 @@ class Topology:
                 self._links[index[a]].append((index[b], Link(medium, link.bandwidth_bits, link.energy_j_per_bit)))
         self._routes: dict[tuple[int, int], tuple[Link, ...] | None] = {}
 
+    def width(self, core: int) -> float:
+        """Bits per cycle of the widest link at `core`; infinite where it has none (DRAM is all it sees)."""
+        return max((link.bandwidth_bits for _, link in self._links[core]), default=float("inf"))
+
     def route(self, sender: int, receiver: int) -> tuple[Link, ...] | None:
         """The links from `sender` to `receiver`; None where none lead there."""
         key = (sender, receiver)

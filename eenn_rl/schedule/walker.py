@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 
 from eenn_rl.backbone import Layer
 from eenn_rl.cost import LayerCost
@@ -14,7 +15,8 @@ from eenn_rl.schedule.topology import DRAM, Location, outer_memory
 from eenn_rl.workload import Stage
 
 ON_CHIP: frozenset[Operand] = frozenset()
-STREAMED: frozenset[Operand] = frozenset(("weight", "input", "output"))
+STREAMED: frozenset[Operand] = frozenset(("input", "output"))
+ALL_STREAMED: frozenset[Operand] = frozenset(("weight", "input", "output"))
 
 
 @dataclass
@@ -52,20 +54,19 @@ class Walker:
         """Tell a layer model that can use it which layers `stages` will ask for."""
         if not isinstance(self.model, PreparedLayerModel):
             return
-        wanted: dict[tuple[int, int, int], LayerRequest] = {}
+        wanted: list[LayerRequest] = []
+        seen: set[tuple[int, int, int]] = set()
+        off_chip = STREAMED if self._through_dram else ON_CHIP
         for stage in stages:
             for layers, allocation in ((stage.layers, stage.core), (stage.branch_layers, stage.branch_core)):
                 for layer in layers:
                     key = (self.number(layer), stage.bits, allocation)
-                    if key not in wanted:
+                    if key not in seen:
+                        seen.add(key)
                         cores = self.cores_for(layer, allocation)
-                        for core, part in zip(cores, self.slices(layer, len(cores)), strict=False):
-                            spec = self.accelerator.cores[core]
-                            off_chip = STREAMED if self._through_dram else ON_CHIP
-                            wanted[*key[:2], -1 - core if part is not layer else core] = LayerRequest(
-                                part, spec, stage.bits, off_chip
-                            )
-        self.model.prepare(wanted.values())
+                        parts = self.slices(layer, len(cores))
+                        wanted += self._requests(parts, cores[: len(parts)], stage.bits, off_chip)
+        self.model.prepare(wanted)
 
     def number(self, layer: Layer) -> int:
         """A small integer for a layer, found by identity where it was met before: hashing a layer is slow."""
@@ -136,7 +137,7 @@ class Walker:
             parts = self.slices(layer, len(cores))
             used = cores[: len(parts)]
             if self._through_dram:
-                self._runs[key] = self._streamed(layer, bits, used, parts)
+                self._runs[key] = self._streamed(layer, bits, used, parts, resident=resident)
             else:
                 self._runs[key] = self._kept(layer, bits, used, parts, resident=resident)
         return self._runs[key]
@@ -147,7 +148,7 @@ class Walker:
         """A layer whose operands lie on chip: weights are loaded first, its output stays where there is room."""
         costs = self._costs(parts, cores, bits, ON_CHIP)
         if not all(cost.fits for cost in costs) and self.accelerator.dram is not None:
-            return self._streamed(layer, bits, cores, parts)
+            return self._streamed(layer, bits, cores, parts, resident=resident)
         total = Cost()
         if layer.weight_elements and not resident:
             total.move(self.mover.from_dram(layer.weight_elements * bits, cores, whole=False, operand="weight"))
@@ -162,28 +163,43 @@ class Walker:
         fits = all(cost.fits for cost in costs)
         return LayerRun(self._layer_cost(layer, cores, cycles, total), cores, total.dram_s, output, False, fits)  # noqa: FBT003
 
-    def _streamed(self, layer: Layer, bits: int, cores: tuple[int, ...], parts: tuple[Layer, ...]) -> LayerRun:
-        """A layer whose operands stream from and to DRAM.
+    def _streamed(
+        self, layer: Layer, bits: int, cores: tuple[int, ...], parts: tuple[Layer, ...], *, resident: bool
+    ) -> LayerRun:
+        """A layer whose activations stream from and to DRAM; its weights too, where they do not fit.
 
-        The port is one: cores that stream take turns (so does Stream's scheduler, in layer-by-layer mode).
+        The port is one: cores whose demands exceed its width take turns. Inputs are broadcast.
         """
         dram = self.accelerator.dram
         assert dram is not None  # noqa: S101  (checked by the caller)
-        costs = self._costs(parts, cores, bits, STREAMED)
-        total = Cost(latency_s=sum(self._seconds(costs, cores)))
-        total.dram_s = sum(cost.dram_bits for cost in costs) / dram.bandwidth_bits / self.accelerator.clock_hz
+        costs, total = self._costs(parts, cores, bits, STREAMED), Cost()
+        if not all(cost.fits for cost in costs):
+            costs = self._costs(parts, cores, bits, ALL_STREAMED)
+        elif layer.weight_elements and not resident:
+            total.move(self.mover.from_dram(layer.weight_elements * bits, cores, whole=False, operand="weight"))
+        inputs, others = max(c.dram_demand[0] for c in costs), sum(c.dram_demand[1] for c in costs)
+        turns = max(1, ceil((inputs + others) / dram.bandwidth_bits))
+        seconds = list(self._seconds(costs, cores))
+        streaming = min(sum(seconds), turns * max(seconds))
+        total.latency_s += streaming
+        total.dram_s += sum(cost.dram_bits for cost in costs) / dram.bandwidth_bits / self.accelerator.clock_hz
         for cost in costs:
             total.add_energy(cost.energy_j_by_memory.items())
         output = Tensor(DRAM, float(layer.output_elements * bits))
-        cycles = sum(cost.cycles for cost in costs)
+        cycles = streaming * self.accelerator.cores[cores[0]].clock_hz
         fits = all(cost.fits for cost in costs)
         return LayerRun(self._layer_cost(layer, cores, cycles, total), cores, total.dram_s, output, True, fits)  # noqa: FBT003
 
     def _costs(
         self, parts: tuple[Layer, ...], cores: tuple[int, ...], bits: int, off_chip: frozenset[Operand]
     ) -> list[CoreLayerCost]:
-        specs = self.accelerator.cores
-        return [self.model.cost(part, specs[core], bits, off_chip) for core, part in zip(cores, parts, strict=True)]
+        return [self.model.cost(request) for request in self._requests(parts, cores, bits, off_chip)]
+
+    def _requests(
+        self, parts: tuple[Layer, ...], cores: tuple[int, ...], bits: int, off_chip: frozenset[Operand]
+    ) -> Iterator[LayerRequest]:
+        for core, part in zip(cores, parts, strict=True):
+            yield LayerRequest(part, self.accelerator.cores[core], bits, off_chip)
 
     def _seconds(self, costs: list[CoreLayerCost], cores: tuple[int, ...]) -> Iterator[float]:
         for core, cost in zip(cores, costs, strict=True):
