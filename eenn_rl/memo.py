@@ -15,7 +15,7 @@ from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.plugins import backend_record
 from eenn_rl.serialization import from_json, to_json
-from eenn_rl.workers import Answer
+from eenn_rl.workers import Answer, parallel
 from eenn_rl.workload import Workload
 
 _FORMAT = 1
@@ -139,3 +139,19 @@ def memoised(backend: HardwareBackend, path: Path | None = None, identity: str =
     file. Wrap it around `parallel` to spread what is not yet known over processes.
     """
     return MemoisedBackend(backend, path, identity)
+
+
+def practical(
+    name: str,
+    backend: HardwareBackend,
+    accelerator: AcceleratorSpec,
+    memo: Path | None = None,
+    workers: int = 1,
+    limit_s: float | None = None,
+) -> HardwareBackend:
+    """The installed backend `name`, spread over `workers` processes and remembered in `memo`, as far as asked.
+
+    Asked for neither, it comes back as it is: a backend that costs whole batches is faster alone.
+    """
+    spread = parallel(backend, workers, limit_s) if workers > 1 else backend
+    return spread if memo is None else memoised(spread, memo, identity_of(name, backend, accelerator))

@@ -137,8 +137,11 @@ def check_backend(backend: object, who: str) -> HardwareBackend:
     if backend is None or isinstance(backend, type):
         found = "None" if backend is None else f"the class {backend.__name__} itself"
         raise BackendError(f"{who}: {HOOK} must return a HardwareBackend, found {found}")
-    version = getattr(backend, "api_version", None)
-    if not callable(getattr(backend, "evaluate", None)) or type(version) is not int:
+    try:
+        version, evaluate = getattr(backend, "api_version", None), getattr(backend, "evaluate", None)
+    except Exception as error:
+        raise BackendError(f"{who}: reading api_version and evaluate failed: {one_line(error)}") from error
+    if not callable(evaluate) or type(version) is not int:
         raise BackendError(
             f"{who}: {HOOK} must return an object with evaluate(workload) and an integer api_version, "
             f"found {type(backend).__name__} with api_version {version!r}"

@@ -79,6 +79,10 @@ BROKEN = {
         good_plugin(api_version=2),
         "needs api_version 2, this eenn-rl serves 1 to 1: upg",
     ),
+    "raises when its api_version is read": (
+        good_plugin().replace("api_version = 1", "@property\n    def api_version(self): return 1 / 0"),
+        "reading api_version and evaluate failed: ZeroDivisionError",
+    ),
     "raises in its factory": (good_plugin().replace("return Chip()", "return 1 / 0"), "ZeroDivisionError"),
     "exits in its factory": (good_plugin().replace("return Chip()", "raise SystemExit"), "failed: SystemExit"),
 }
