@@ -49,6 +49,7 @@ class Evaluator:
         self._branch_index = np.array([-1, *(names.index(branch) for branch in space.branches)], np.int16)
         self._costing = Costing(space, backend, limit_s)
         self._seen = Seen(space.max_exits)
+        self._statics: dict[int, tuple[Genomes, float, float]] = {}
         self.failures = 0
 
     @property
@@ -67,14 +68,11 @@ class Evaluator:
         bits = self.space.usable_bits
         return 8 if 8 in bits else max(bits)
 
-    @cached_property
-    def _statics(self) -> dict[int, tuple[Genomes, float, float]]:
-        """By bits: the static network on its best allocation, with its energy and latency."""
-        return {bits: self._best_static(bits) for bits in self.space.usable_bits}
-
     def static_costs(self, bits: int) -> tuple[Genomes, float, float]:
         """The static network at `bits` on its best allocation by the objective: genome, energy (J), latency (s)."""
-        check(bits in self._statics, "static bits", bits, f"one of {tuple(self._statics)}")
+        check(bits in self.space.usable_bits, "static bits", bits, f"one of {self.space.usable_bits}")
+        if bits not in self._statics:
+            self._statics[bits] = self._best_static(bits)
         return self._statics[bits]
 
     def costs(self, genomes: Genomes) -> Costs:
@@ -97,7 +95,7 @@ class Evaluator:
     @cached_property
     def baseline(self) -> Baseline:
         """What rewards and bounds are measured against."""
-        _, energy, latency = self._statics[self.static_bits]
+        _, energy, latency = self.static_costs(self.static_bits)
         accuracy = self.estimator.static_accuracy(self.static_bits)
         floor = self.objective.accuracy_floor(accuracy, self.estimator.tables.images)
         check(energy > 0 and latency > 0, "cost of the static network", (energy, latency), "above 0")
@@ -112,21 +110,26 @@ class Evaluator:
     @cached_property
     def static(self) -> Evaluation:
         """The network without exits at 8 bits (or `static_bits`) on its best allocation by the objective."""
-        return self._evaluation(self._statics[self.static_bits][0])
+        return self._evaluation(self.static_costs(self.static_bits)[0])
 
     @cached_property
     def static_best_bits(self) -> Evaluation:
         """The best network without exits, of any allowed bits, whose accuracy reaches the same floor."""
-        reaching = [
-            bits
-            for bits in self.space.usable_bits
-            if bits == self.static_bits or self.estimator.static_accuracy(bits) >= self.baseline.floor
-        ]
-        return self._evaluation(self._statics[min(reaching, key=self._static_quantity)][0])
+        best, least = self.static_bits, self._static_quantity(self.static_bits)
+        for bits in self.space.usable_bits:
+            if self.estimator.static_accuracy(bits) >= self.baseline.floor:
+                quantity = self._static_quantity(bits)
+                if quantity < least:
+                    best, least = bits, quantity
+        return self._evaluation(self.static_costs(best)[0])
 
     def _static_quantity(self, bits: int) -> float:
-        _, energy, latency = self._statics[bits]
-        return {"elp": energy * latency, "energy": energy, "latency": latency}[self.objective.minimise]
+        """What is minimised, of the static network at `bits`; infinite where the backend fails on it."""
+        try:
+            _, energy, latency = self.static_costs(bits)
+        except BackendError:
+            return inf
+        return Baseline(0.0, 0.0, energy, latency).quantity(self.objective.minimise)
 
     def evaluate(self, architecture: Architecture) -> Evaluation:
         """Evaluate one architecture, with the backend's full report."""

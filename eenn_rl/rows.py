@@ -9,6 +9,7 @@ ties going to the row that agrees at the later blocks. `approximation_error` mea
 """
 
 from dataclasses import dataclass
+from math import prod
 from typing import cast
 
 import numpy as np
@@ -116,7 +117,7 @@ def _groups(tables: AccuracyTables) -> dict[tuple[int, int], _Group]:
 
 def keys_of(array: npt.NDArray[np.int16]) -> list[bytes]:
     """The bytes of each row of `array` [n, ...]: hashable, equal where the rows are."""
-    flat = np.ascontiguousarray(array).reshape(len(array), -1)
+    flat = np.ascontiguousarray(array).reshape(len(array), prod(array.shape[1:]))
     return cast("list[bytes]", flat.view(np.dtype((np.void, flat.shape[1] * flat.itemsize))).ravel().tolist())
 
 
