@@ -165,13 +165,11 @@ def _manifest(
 
 def _storage(bits: int) -> Storage:
     half = 2 ** (bits - 1)
-    note = (
-        "weight = scale * (code + 1/2) per output channel; biases float32; what crosses a graph's border is 8 bits wide"
-    )
+    note = "weight = scale * (code + 1/2) per output channel; biases float32; 8 bits wide at a graph's border"
+    if bits < 8:
+        note += ", and where a max-pool reads"
     if bits < 4:
-        note += (
-            f"; {bits} bits are held in 4-bit integers, the smallest of operator set {OPSET}, within the stated ranges"
-        )
+        note += f"; {bits} bits are held in 4-bit integers, the smallest of operator set {OPSET}, in the stated ranges"
     return Storage(
         bits,
         storage_type(bits, signed=True),
@@ -212,37 +210,37 @@ def load_network(architecture: Architecture, weights: Path) -> "Network":
 
 def export_run(run: Path, folder: Path, architecture: int = 1) -> Manifest:
     """Export the verified architecture of that number (1 is the first that `show` lists) of the run in `run`."""
-    from eenn_rl.finished_run import open_finished_run
     from eenn_rl.networks.data import load_dataset
+    from eenn_rl.stored_run import open_stored_run
 
-    finished = open_finished_run(run)
-    verified = finished.verified(architecture)
-    network_architecture = finished.architecture(verified)
+    stored = open_stored_run(run)
+    verified = stored.verified(architecture)
+    network_architecture = stored.architecture(verified)
     _refuse_existing(folder)
     import_onnx()
-    weights = finished.weights(verified)
+    weights = stored.weights(verified)
     network = load_network(network_architecture, weights)
-    data_root = finished.config.data_root
-    dataset = load_dataset(finished.config.dataset, Path(data_root) if data_root else None)
+    data_root = stored.config.data_root
+    dataset = load_dataset(stored.config.dataset, Path(data_root) if data_root else None)
     deployment = Deployment(
         thresholds=verified.thresholds,
         temperatures=verified.temperatures,
-        confidence_rule=finished.confidence_rule,
+        confidence_rule=stored.confidence_rule,
         normalisation=Normalisation(tuple(dataset.mean.tolist()), tuple(dataset.std.tolist())),
         dataset=dataset.name,
-        backend=finished.config.backend,
-        accelerator=finished.accelerator,
-        cost=_cost_or_none(finished, network_architecture),
+        backend=stored.config.backend,
+        accelerator=stored.accelerator,
+        cost=_cost_or_none(stored, network_architecture),
         verified=verified,
         weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
     )
     return export_network(network_architecture, network, deployment, folder)
 
 
-def _cost_or_none(finished: Any, architecture: Architecture) -> CostReport | None:
+def _cost_or_none(stored: Any, architecture: Architecture) -> CostReport | None:
     """What each exit costs; None where the run's backend is not installed here or fails."""
     try:
-        report: CostReport = finished.cost(architecture)
+        report: CostReport = stored.cost(architecture)
     except EennError:
         return None
     return report

@@ -2,10 +2,11 @@
 
 Nodes carry the names of the layers. A value written by layer `a` is the tensor ``a``; rounded to its bits it is
 ``a.q``. Every rounded value passes QuantizeLinear and DequantizeLinear, so that a compiler sees its type and scale.
-Bounds are set by Min and Max: onnxruntime 1.27 fails to load a Clip before a QuantizeLinear to 4 bits.
+Two habits are there because onnxruntime 1.27 fails to load what would be more natural: bounds are set by Min and Max,
+not by a Clip before a QuantizeLinear to 4 bits; and what a max-pool reads is held in 8 bits, within its own bounds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,12 @@ def storage_type(bits: int, *, signed: bool) -> str:
 
 
 class GraphBuilder:
-    """Collects nodes; `model()` gives the finished graph. `batch` is the fixed size of the batch axis."""
+    """Collects nodes; `model()` gives the finished graph, for one input at a time. `pooled` is read by max-pools."""
 
-    def __init__(self, name: str, batch: int = 1) -> None:
-        self.name, self.batch = name, batch
+    batch = 1
+
+    def __init__(self, name: str, pooled: Collection[str] = ()) -> None:
+        self.name, self.pooled = name, pooled
         self._onnx = import_onnx()
         self._nodes: list[Any] = []
         self._constants: dict[str, Any] = {}
@@ -121,8 +124,9 @@ class GraphBuilder:
     def _round(self, parameters: LayerParameters, value: str) -> None:
         """To the layer's integers and back."""
         name, step = parameters.layer.name, np.float32(parameters.step)
-        kind = storage_type(parameters.bits, signed=parameters.signed)
-        if parameters.bits < 4:  # the type is wider than the range
+        held = 8 if name in self.pooled else max(4, parameters.bits)
+        kind = storage_type(held, signed=parameters.signed)
+        if parameters.bits < held:  # the type is wider than the range
             low, high = activation_range(parameters.bits, signed=parameters.signed)
             for kind_, bound in (("Max", low), ("Min", high)):
                 limit = self.constant(f"{name}.{kind_.lower()}", "FLOAT", np.float32(bound) * step)

@@ -67,11 +67,11 @@ def _graphs(
     later = _read_by(
         [*stages[k].branch_layers, *(x for stage in stages[k + 1 :] for x in (*stage.layers, *stage.branch_layers))]
     )
-    trunk = GraphBuilder(f"stage{k}")
+    trunk = GraphBuilder(f"stage{k}", _pooled(stages[k].layers))
     inputs = _begin(trunk, stages[k].layers, known, architecture, normalisation)
     outputs = _run(trunk, parameters[0], later)
     known |= {info.name.removesuffix(HANDED_ON): info for info in outputs}
-    branch = GraphBuilder(f"exit{k}")
+    branch = GraphBuilder(f"exit{k}", _pooled(stages[k].branch_layers))
     branch_inputs = _begin(branch, stages[k].branch_layers, known, architecture, normalisation)
     for item in parameters[1]:
         branch.layer(item)
@@ -82,6 +82,11 @@ def _graphs(
 def _read_by(layers: Iterable[Layer]) -> set[str]:
     """Names of what `layers` read; the image has the empty one."""
     return {name for layer in layers for name in layer.reads or ("",)}
+
+
+def _pooled(layers: Iterable[Layer]) -> set[str]:
+    """Names of what max-pools among `layers` read."""
+    return {name for layer in layers if layer.kind == "pool" and layer.pooling == "max" for name in layer.reads}
 
 
 def _begin(

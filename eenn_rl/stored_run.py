@@ -1,4 +1,4 @@
-"""FinishedRun: a run folder as other verbs read it: configuration, results, accelerator, weights, costs."""
+"""StoredRun: a run folder as other verbs read it: configuration, results, accelerator, weights, costs."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class FinishedRun:
-    """A run folder with its results."""
+class StoredRun:
+    """A run folder with its results, None where nothing has been verified yet."""
 
     folder: RunFolder
     config: RunConfig
-    results: Results
+    results: Results | None
 
     @cached_property
     def accelerator(self) -> AcceleratorSpec:
@@ -46,17 +46,20 @@ class FinishedRun:
         """What the run took for confidence."""
         return AccuracyTables.load(self.folder.tables).confidence_rule
 
-    @cached_property
-    def backend(self) -> "HardwareBackend":
+    def backend(self, architecture: Architecture) -> "HardwareBackend":
         """The run's backend; raises `BackendError` where it is not installed here."""
         from eenn_rl.plugins import make_backend
 
-        if not self.results.verified:
-            raise InvalidValueError(f"{self.folder.path}: no architecture was verified")
-        return make_backend(self.config.backend, self.accelerator, self.architecture(self.results.verified[0]).backbone)
+        return make_backend(self.config.backend, self.accelerator, architecture.backbone)
 
     def verified(self, number: int) -> Verified:
         """Verified architecture `number`, counted from 1 in the order that `show` lists."""
+        if self.results is None:
+            raise InvalidValueError(
+                f"{self.folder.path}: expected a run with verified networks, found one before its phase "
+                f"{self.folder.phase!r}: continue it with eenn-rl train --run {self.folder.path} --resume, or give the "
+                f"search's best their full training with eenn-rl verify {self.folder.path}"
+            )
         known = len(self.results.verified)
         if not 1 <= number <= known:
             expected = f"1 to {known}" if known else "none: this run verified no architecture"
@@ -76,16 +79,10 @@ class FinishedRun:
 
     def cost(self, architecture: Architecture) -> CostReport:
         """What the run's backend says of `architecture`; raises `EennError` where it cannot."""
-        return evaluate_safely(self.backend, workload_of(architecture))
+        return evaluate_safely(self.backend(architecture), workload_of(architecture))
 
 
-def open_finished_run(path: Path) -> FinishedRun:
-    """The finished run in `path`; an unfinished one is refused."""
+def open_stored_run(path: Path) -> StoredRun:
+    """The run in `path`, finished or not."""
     folder, config = open_run(path)
-    results = read_results(folder)
-    if results is None:
-        raise InputFileError(
-            f"{path}: expected a finished run, found one before its phase {folder.phase!r}: continue it with "
-            f"eenn-rl train --run {path} --resume"
-        )
-    return FinishedRun(folder, from_json(RunConfig, config, str(folder.config)), results)
+    return StoredRun(folder, from_json(RunConfig, config, str(folder.config)), read_results(folder))

@@ -1,0 +1,257 @@
+"""EarlyExitSession: the same exits and classes as the trained torch network, and damaged folders refused in a line."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx", reason="the optional package onnx is not installed")
+pytest.importorskip("onnxruntime", reason="the optional package onnxruntime is not installed")
+torch = pytest.importorskip("torch")
+
+from eenn_rl.deploy import EarlyExitSession, confidence_of  # noqa: E402
+from eenn_rl.errors import EennError, InputFileError, InvalidValueError  # noqa: E402
+from eenn_rl.export_onnx import export_run, load_network  # noqa: E402
+from eenn_rl.networks.confidence import confidence  # noqa: E402
+from eenn_rl.networks.data import Dataset, load_dataset  # noqa: E402
+from eenn_rl.networks.training import TrainedNetwork  # noqa: E402
+from eenn_rl.stored_run import open_stored_run  # noqa: E402
+from eenn_rl.tables import CONFIDENCE_RULES, ConfidenceRule  # noqa: E402
+from small_run import scratch, small_run  # noqa: E402
+
+ARCHITECTURES = (1, 2)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_dataset("digits")
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def number(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+def folder_of(number: int) -> Path:
+    folder = scratch() / f"deployed{number}"
+    if not folder.exists():
+        export_run(small_run(), folder, number)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def session(number: int) -> EarlyExitSession:
+    return EarlyExitSession(folder_of(number))
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder_of(1), tmp_path / "damaged"))
+
+
+def test_exits_and_classes_are_torchs_on_the_whole_test_split(
+    session: EarlyExitSession, dataset: Dataset, number: int
+) -> None:
+    """On every test image the really trained network leaves at the same exit, with the same class: 99.9% at least."""
+    run = open_stored_run(small_run())
+    verified = run.verified(number)
+    architecture = run.architecture(verified)
+    logits = TrainedNetwork(architecture, load_network(architecture, run.weights(verified))).logits(
+        dataset, dataset.test_x
+    )
+    sure = np.stack(
+        [
+            confidence(torch.from_numpy(rows), "max_softmax", t).numpy()
+            for rows, t in zip(logits, verified.temperatures, strict=True)
+        ]
+    )
+    exits = (sure.astype(np.float64) >= np.array(verified.thresholds)[:, np.newaxis]).argmax(0)
+    labels = np.take_along_axis(logits.argmax(2), exits[np.newaxis], 0)[0]
+    found = session.run(dataset.test_x.numpy())
+    assert (found.exits == exits).mean() >= 0.999
+    assert (found.labels == labels).mean() >= 0.999
+
+
+def test_accuracy_and_rates_are_those_that_verify_reported(
+    session: EarlyExitSession, dataset: Dataset, number: int
+) -> None:
+    """On the test split, to a thousandth."""
+    verified = open_stored_run(small_run()).verified(number)
+    found = session.run(dataset.test_x.numpy())
+    accuracy = (found.labels == dataset.test_y.numpy()).mean()
+    assert accuracy == pytest.approx(verified.measured.accuracy, abs=1e-3)
+    assert found.rates(session.exits) == pytest.approx(verified.measured.exit_rates, abs=1e-3)
+
+
+def test_single_inputs_equal_batches(session: EarlyExitSession, dataset: Dataset) -> None:
+    """One by one, in batches of any size, or all at once: the same answers."""
+    images = dataset.test_x[:60].numpy()
+    whole, small = session.run(images), session.run(images, batch=7)
+    single = [session.run_one(image) for image in images]
+    assert whole.labels.tolist() == small.labels.tolist() == [item.label for item in single]
+    assert whole.exits.tolist() == small.exits.tolist() == [item.exit for item in single]
+    assert [item.confidence for item in single] == pytest.approx(whole.confidence.tolist(), abs=1e-5)
+
+
+def test_no_input_gives_no_output(session: EarlyExitSession) -> None:
+    """An empty batch is answered with empty arrays."""
+    assert len(session.run(np.zeros((0, 1, 16, 16), np.uint8))) == 0
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((2, 1, 16, 16)), np.zeros((1, 16, 16), np.uint8), np.zeros((2, 3, 16, 16), np.uint8)]
+)
+def test_inputs_of_another_shape_or_type_are_refused(images: np.ndarray) -> None:
+    """The error says what was expected and what was found."""
+    with pytest.raises(InvalidValueError, match=r"images must be uint8 of shape \(N, 1, 16, 16\), found"):
+        EarlyExitSession(folder_of(1)).run(images)
+
+
+@pytest.mark.parametrize("rule", CONFIDENCE_RULES)
+def test_confidence_is_that_of_training(rule: ConfidenceRule) -> None:
+    """Every rule gives what the torch one gives, at any temperature."""
+    logits = np.random.default_rng(0).normal(0, 4, (500, 10)).astype(np.float32)
+    for temperature in (0.5, 1.0, 1.7):
+        wanted = confidence(torch.from_numpy(logits), rule, temperature).numpy()
+        assert np.allclose(confidence_of(logits, rule, temperature), wanted, atol=2e-6)
+
+
+def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = folder / "manifest.json"
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def outside(data: dict[str, Any]) -> None:
+    data["stages"][0]["backbone"]["file"] = "../stage0.onnx"
+
+
+def other_bits(data: dict[str, Any]) -> None:
+    data["stages"][0]["bits"] = 12 - data["stages"][0]["bits"]
+
+
+def other_classes(data: dict[str, Any]) -> None:
+    data["num_classes"] = 11
+
+
+def other_input(data: dict[str, Any]) -> None:
+    data["input"]["shape"][1] = 3
+
+
+def unknown_key(data: dict[str, Any]) -> None:
+    data["stages"][0]["threshold"] = "high"
+
+
+def newer(data: dict[str, Any]) -> None:
+    data["format"] = "eenn-rl onnx export 2"
+
+
+def unlinked(data: dict[str, Any]) -> None:
+    data["stages"][0]["branch"]["inputs"][0]["name"] = "elsewhere.out"
+
+
+EDITS: dict[Callable[[dict[str, Any]], None], str] = {
+    outside: "graph file",
+    other_bits: "not those of its architecture",
+    other_classes: "expected 11 logits",
+    other_input: "not that of its architecture",
+    unknown_key: "threshold",
+    newer: "update eenn-rl",
+    unlinked: "no graph before it hands on",
+}
+
+
+@pytest.mark.parametrize("change", EDITS, ids=lambda change: change.__name__)
+def test_manifests_that_do_not_fit_are_refused(damaged: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Each kind of mismatch ends in one line that names the file."""
+    edit_manifest(damaged, change)
+    with pytest.raises(InputFileError, match=EDITS[change]) as caught:
+        EarlyExitSession(damaged)
+    assert str(damaged) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def link(path: Path) -> None:
+    target = path.with_suffix(".moved")
+    path.rename(target)
+    path.symlink_to(target)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, remove, link])
+def test_damaged_graphs_are_refused(damaged: Path, damage: Callable[[Path], None]) -> None:
+    """A graph that is not, bit for bit, the one that was written is never loaded."""
+    damage(damaged / "stage0.onnx")
+    with pytest.raises(InputFileError, match=r"stage0\.onnx.*export it again"):
+        EarlyExitSession(damaged)
+
+
+def test_random_damage_never_gets_past_the_checks(damaged: Path) -> None:
+    """Of 300 manifests with bytes changed at random each loads unchanged in meaning or is refused with an EennError."""
+    path = damaged / "manifest.json"
+    original = path.read_bytes()
+    rng = np.random.default_rng(7)
+    refused = multiline = 0
+    for _ in range(300):
+        content = bytearray(original)
+        for place in rng.integers(0, len(content), int(rng.integers(1, 6))):
+            content[place] = int(rng.integers(0, 256))
+        path.write_bytes(bytes(content))
+        try:
+            EarlyExitSession(damaged)
+        except EennError as error:
+            message = str(error)
+            refused += 1
+            multiline += "\n" in message
+    assert multiline == 0
+    assert refused > 200
+
+
+@pytest.mark.parametrize("what", ["nothing", "a file", "an empty folder"])
+def test_folders_of_another_kind_are_refused(tmp_path: Path, what: str) -> None:
+    """The error says what was found."""
+    path = tmp_path / "x"
+    if what == "a file":
+        path.write_text("no folder")
+    elif what == "an empty folder":
+        path.mkdir()
+    with pytest.raises(InputFileError, match=r"export"):
+        EarlyExitSession(path)
+
+
+def test_running_needs_no_torch_and_writes_nothing(tmp_path: Path) -> None:
+    """A fresh process classifies without importing torch, and leaves the user's home as it was."""
+    code = (
+        "import sys, numpy; from eenn_rl.deploy import EarlyExitSession; "
+        "s = EarlyExitSession(sys.argv[1]); s.run(numpy.zeros((3, 1, 16, 16), numpy.uint8)); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    env = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder_of(1))], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list(home.iterdir())
