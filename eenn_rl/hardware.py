@@ -94,10 +94,11 @@ class Precision:
 
 @dataclass(frozen=True)
 class ArrayDimension:
-    """One dimension of a core's array of units."""
+    """One dimension of a core's array of units; `systolic` where data walks along it, a unit per cycle."""
 
     name: str
     size: int
+    systolic: bool = False
 
     def __post_init__(self) -> None:
         check(self.size >= 1, f"array dimension {self.name!r}: size", self.size, "at least 1")

@@ -23,7 +23,8 @@ _DIRECTIONS = {"fh": "from_high", "tl": "to_low", "fl": "from_low", "th": "to_hi
 
 def core_of(data: dict[str, Any], name: str, clock_hz: float) -> CoreSpec:
     array = data["operational_array"]
-    dims = tuple(ArrayDimension(n, s) for n, s in zip(array["dimensions"], array["sizes"], strict=True))
+    systolic = array.get("systolic_dimensions") or ()
+    dims = tuple(ArrayDimension(n, s, n in systolic) for n, s in zip(array["dimensions"], array["sizes"], strict=True))
     memories = tuple(_memory(n, m) for n, m in data["memories"].items())
     energy = array.get("unit_energy", 0.0) * PICO
     return CoreSpec(

@@ -39,7 +39,8 @@ class MappedCost:
     @property
     def cycles(self) -> float:
         """All cycles."""
-        return self.compute_cycles + self.stall_cycles + self.onload_cycles + self.offload_cycles
+        inside = self.compute_cycles + self.stall_cycles + self.onload_cycles + self.offload_cycles
+        return inside + self.unrolled.drain
 
 
 def best_mappings(

@@ -77,7 +77,7 @@ def _ports(memory: MemorySpec, index: int, levels: tuple[tuple[int, ...], ...]) 
     for spec in memory.ports:
         carries = tuple(
             Activity(operand, levels[operand].index(index), DIRECTIONS.index(traffic.direction))
-            for operand in range(3)
+            for operand in (OPERANDS.index(name) for name in memory.operands)
             for traffic in spec.carries
             if traffic.operand == OPERANDS[operand] and index in levels[operand]
         )

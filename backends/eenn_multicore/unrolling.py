@@ -33,6 +33,8 @@ class Unrolled:
     whole: tuple[tuple[float, ...], ...]
     temporal: tuple[int, ...]
     """Iterations left per loop."""
+    drain: int
+    """Cycles until the last results have walked out along the systolic dimensions."""
 
 
 @cache
@@ -46,7 +48,13 @@ def unroll(problem: Problem, core: CoreSpec, hierarchy: Hierarchy, dataflow: Dat
     limits = _limits(problem, core, hierarchy)
     fixed = _fixed(problem, core, limits, dataflow) if dataflow else [None] * len(core.array)
     chosen = _search(problem, limits, fixed)
-    return _spread(problem, _within_capacity(problem, hierarchy, core, chosen))
+    chosen = _within_capacity(problem, hierarchy, core, chosen)
+    drain = sum(
+        max(prod(factor for _, factor in choice) - 1, 0)
+        for choice, dimension in zip(chosen, core.array, strict=True)
+        if dimension.systolic
+    )
+    return _spread(problem, chosen, drain)
 
 
 def _limits(problem: Problem, core: CoreSpec, hierarchy: Hierarchy) -> list[list[int]]:
@@ -158,7 +166,7 @@ def _within_capacity(
     return tuple(tuple((loop, factor) for loop, factor in choice if factor > 1) for choice in factors)
 
 
-def _spread(problem: Problem, chosen: tuple[Factors, ...]) -> Unrolled:
+def _spread(problem: Problem, chosen: tuple[Factors, ...], drain: int) -> Unrolled:
     """Divide each loop over its factors and the iterations left; the widest factor takes up the remainder."""
     mean = [[1.0] * len(LOOPS) for _ in chosen]
     whole = [[1.0] * len(LOOPS) for _ in chosen]
@@ -179,4 +187,4 @@ def _spread(problem: Problem, chosen: tuple[Factors, ...]) -> Unrolled:
         for place in range(len(chosen)):
             left = ceil(left / mean[place][loop] - 1e-9)
         temporal[loop] = max(1, left)
-    return Unrolled(tuple(map(tuple, mean)), tuple(map(tuple, whole)), tuple(temporal))
+    return Unrolled(tuple(map(tuple, mean)), tuple(map(tuple, whole)), tuple(temporal), drain)
