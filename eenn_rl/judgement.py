@@ -113,8 +113,12 @@ def _tuned(
     objective, outcome = evaluator.objective, network.validation
     samples = outcome.correct.shape[1]
     floor = objective.accuracy_floor(static_accuracy, evaluator.estimator.tables.images)
-    demands = Demands(least_count(floor, samples), least_count(objective.min_exit_rate, samples))
-    found = frontier(outcome.levels, outcome.correct, demands, evaluator.estimator.mode)
+    # With headroom in the use of exits where that can be had: rare exits are rarer on test as often as not.
+    for rate in (objective.exit_rate_floor(evaluator.estimator.tables.images), objective.min_exit_rate):
+        demands = Demands(least_count(floor, samples), least_count(rate, samples))
+        found = frontier(outcome.levels, outcome.correct, demands, evaluator.estimator.mode)
+        if found.feasible:
+            break
     exits = found.counts.shape[1]
     weights = costs.weights(objective.minimise)[0, :exits]
     best: npt.NDArray[np.uint8] = found.thresholds[int((found.counts @ weights).argmin())]

@@ -87,6 +87,11 @@ class Objective:
             return self.headroom
         return min(sqrt(static_accuracy * (1.0 - static_accuracy) / samples), self.accuracy_tolerance / 2.0)
 
+    def exit_rate_floor(self, samples: int) -> float:
+        """The use of each exit to aim for on `samples` independent images: a standard error above what is demanded."""
+        spare = sqrt(self.min_exit_rate * (1.0 - self.min_exit_rate) / samples) if self.headroom is None else 0.0
+        return self.min_exit_rate + spare
+
     def accuracy_floor(self, static_accuracy: float, samples: int) -> float:
         """The accuracy that an architecture must reach on validation data, headroom included."""
         return static_accuracy - self.accuracy_tolerance + self.headroom_for(static_accuracy, samples)
