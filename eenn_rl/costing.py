@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eenn_rl.architecture import Architecture
 from eenn_rl.branches import CLASSIFIER, branch_layers
 from eenn_rl.cost import CostReport
 from eenn_rl.errors import BackendError
@@ -18,7 +17,7 @@ from eenn_rl.guard import evaluate_safely
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.objective import Costs
 from eenn_rl.space import BITS, BRANCH, BRANCH_CORE, CORE, LOCATION, Genomes, SearchSpace
-from eenn_rl.workload import Stage, Workload, workload_of
+from eenn_rl.workload import Stage, Workload
 
 Floats = npt.NDArray[np.float64]
 Answer = CostReport | BackendError
@@ -32,7 +31,7 @@ class Costing:
     def __init__(self, space: SearchSpace, backend: HardwareBackend, limit_s: float | None = None) -> None:
         self.space, self.backend, self.limit_s = space, backend, limit_s
         self._stages: dict[int, tuple[Stage, float]] = {}
-        self._answers: dict[Workload, Answer] = {}
+        self._answers: dict[tuple[int, ...], Answer] = {}
 
     def costs(self, genomes: Genomes) -> tuple[Costs, dict[int, str]]:
         """Costs of `genomes` [n, max_exits, 5], and for each one that the backend failed on the reason, by row."""
@@ -44,9 +43,10 @@ class Costing:
         size = np.array([*(size for _, size in known), 0.0])[index].sum(axis=1)
         return Costs(energy, latency, (index >= 0).sum(axis=1) - 1, fits, size, failed), reasons
 
-    def report(self, architecture: Architecture) -> CostReport:
-        """The backend's full report; raises `BackendError` with the reason where it fails."""
-        answer = self._single([workload_of(architecture)])[0]
+    def report(self, genome: Genomes) -> CostReport:
+        """The backend's full report on one genome; raises `BackendError` with the reason where it fails."""
+        known, index = self._stages_of(genome[np.newaxis])
+        answer = self._single([tuple(known[at][0] for at in index[0] if at >= 0)])[0]
         if isinstance(answer, BackendError):
             raise answer
         return answer
@@ -104,7 +104,7 @@ class Costing:
     ) -> tuple[Floats, Floats, npt.NDArray[np.bool_], dict[int, str]]:
         energy, latency = np.zeros(index.shape), np.zeros(index.shape)
         fits, reasons = np.zeros(len(index), np.bool_), {}
-        workloads = [Workload(tuple(stages[at] for at in row[row >= 0])) for row in index]
+        workloads = [tuple(stages[at] for at in row if at >= 0) for row in index.tolist()]
         for row, answer in enumerate(self._single(workloads)):
             if isinstance(answer, BackendError):
                 reasons[row] = str(answer)
@@ -114,12 +114,16 @@ class Costing:
             fits[row] = not answer.violations
         return energy, latency, fits, reasons
 
-    def _single(self, workloads: list[Workload]) -> list[Answer]:
-        """A report or the reason for each workload; recent ones are remembered."""
+    def _single(self, workloads: list[tuple[Stage, ...]]) -> list[Answer]:
+        """A report or the reason for each workload; recent ones are remembered.
+
+        There is one object for each stage, so that they are told apart by identity: hashing their layers is slow.
+        """
         known = self._answers
-        new = [workload for workload in dict.fromkeys(workloads) if workload not in known]
-        fresh = dict(zip(new, self._call(new), strict=True))
-        answers = [fresh[workload] if workload in fresh else known[workload] for workload in workloads]
+        keys = [tuple(map(id, stages)) for stages in workloads]
+        new = {key: stages for key, stages in zip(keys, workloads, strict=True) if key not in known}
+        fresh = dict(zip(new, self._call([Workload(stages) for stages in new.values()]), strict=True))
+        answers = [fresh[key] if key in fresh else known[key] for key in keys]
         known.update(fresh)
         while len(known) > REPORTS:
             del known[next(iter(known))]

@@ -58,6 +58,11 @@ class Evaluator:
         return len(self._seen)
 
     @property
+    def failure_reasons(self) -> tuple[str, ...]:
+        """Why the backend failed, once for each distinct architecture that it failed on."""
+        return self._seen.failures
+
+    @property
     def lowest_reward(self) -> float:
         """The reward of a failed backend and of an invalid action: no architecture gets less."""
         return self.objective.lowest_reward
@@ -110,7 +115,8 @@ class Evaluator:
     @cached_property
     def static(self) -> Evaluation:
         """The network without exits at 8 bits (or `static_bits`) on its best allocation by the objective."""
-        return self._evaluation(self.static_costs(self.static_bits)[0])
+        genome = self.static_costs(self.static_bits)[0]
+        return self._evaluation(genome, self.space.decode(genome))
 
     @cached_property
     def static_best_bits(self) -> Evaluation:
@@ -121,7 +127,8 @@ class Evaluator:
                 quantity = self._static_quantity(bits)
                 if quantity < least:
                     best, least = bits, quantity
-        return self._evaluation(self.static_costs(best)[0])
+        genome = self.static_costs(best)[0]
+        return self._evaluation(genome, self.space.decode(genome))
 
     def _static_quantity(self, bits: int) -> float:
         """What is minimised, of the static network at `bits`; infinite where the backend fails on it."""
@@ -133,7 +140,9 @@ class Evaluator:
 
     def evaluate(self, architecture: Architecture) -> Evaluation:
         """Evaluate one architecture, with the backend's full report."""
-        return self._evaluation(self.space.encode(architecture), remember=True)
+        genome = self.space.encode(architecture)
+        self.evaluate_batch(genome[np.newaxis])
+        return self._evaluation(genome, architecture)
 
     def evaluate_batch(self, genomes: Genomes) -> EvaluationBatch:
         """Evaluate `genomes` int16 [n, max_exits, 5]; each distinct one once, ever."""
@@ -191,13 +200,9 @@ class Evaluator:
                 f"{FAILURE_SHARE:.0%} of them; on the last one it {last}"
             )
 
-    def _evaluation(self, genome: Genomes, *, remember: bool = False) -> Evaluation:
-        genomes = genome[np.newaxis]
-        if remember:
-            self.evaluate_batch(genomes)
-        translated, choice, costs, reasons, scores = self._score(genomes)
-        architecture = self.space.decode(genome)
-        report = None if reasons else self._costing.report(architecture)
+    def _evaluation(self, genome: Genomes, architecture: Architecture) -> Evaluation:
+        translated, choice, costs, reasons, scores = self._score(genome[np.newaxis])
+        report = None if reasons else self._costing.report(genome)
         accuracy = float(choice.accuracy[0])
         expected = (scores.energy_j, scores.latency_s, scores.elp)
         energy, latency, elp = (inf if reasons else float(value[0]) for value in expected)
