@@ -42,7 +42,8 @@ def search(
     With a `checkpoint` it is saved there at least every ten seconds; a file that exists is continued from, with the
     same result and log as without the interruption. Raises `EennError` for an unknown agent or a foreign checkpoint.
     """
-    recorder, progress = recorder or NullRecorder(), progress or NullProgress()
+    recorder = NullRecorder() if recorder is None else recorder  # a log without episodes yet is falsy
+    progress = progress or NullProgress()
     progress.phase("search", settings.budget)
     ledger = Ledger(Problem(evaluator, layout_for(evaluator.space)), settings.budget, recorder, seed)
     who = agent_maker(agent)(Task(evaluator, settings, seed, ledger))
