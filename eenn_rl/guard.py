@@ -4,7 +4,8 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -90,3 +91,16 @@ def evaluate_safely(backend: HardwareBackend, workload: Workload, limit_s: float
     if problem:
         raise BackendError(problem)
     return report
+
+
+def failure_summary(reasons: Sequence[str], distinct: int, most: int = 3) -> str:
+    """What to tell at the end of a search on a backend that failed: how often, and the `most` frequent reasons."""
+    counts = Counter(reasons).most_common()
+    listed = [f"{count} times it {reason}" if count > 1 else f"once it {reason}" for reason, count in counts[:most]]
+    rest = sum(count for _, count in counts[most:])
+    if rest:
+        listed.append(f"{rest} times something else")
+    return (
+        f"the backend failed on {len(reasons)} of {distinct} architectures, which count as infeasible: "
+        f"{'; '.join(listed)}; the log has the reason of each"
+    )

@@ -7,6 +7,7 @@ from eenn_rl.config import RunConfig
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
+from eenn_rl.guard import EVALUATION_LIMIT_S
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator
 from eenn_rl.plugins import default_accelerator, make_backend
 from eenn_rl.space import SearchSpace
@@ -63,4 +64,4 @@ def make_evaluator(config: RunConfig, tables: AccuracyTables) -> Evaluator:
     accelerator = accelerator_of(config)
     space = SearchSpace(tables.backbone, accelerator, config.branches, config.bits, config.max_exits)
     backend = make_backend(config.backend, accelerator, tables.backbone)
-    return Evaluator(space, backend, Estimator(tables), config.objective)
+    return Evaluator(space, backend, Estimator(tables), config.objective, EVALUATION_LIMIT_S)

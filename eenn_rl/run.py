@@ -12,6 +12,7 @@ from eenn_rl.display import Display
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.findings import summarise
+from eenn_rl.guard import failure_summary
 from eenn_rl.plugins import make_backend
 from eenn_rl.problem import accelerator_of, given_tables, make_evaluator
 from eenn_rl.progress import Progress
@@ -97,6 +98,8 @@ def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progr
     tables = estimate(folder, settings, dataset, progress)
     evaluator = make_evaluator(settings, tables)
     found = search(folder, settings, evaluator, progress)
+    if evaluator.failure_reasons:
+        progress.note(failure_summary(evaluator.failure_reasons, evaluator.distinct))
     if settings.verify == 0 or settings.tables is not None:
         progress.note(f"a search result, not verified networks; verify with: eenn-rl verify {folder.path}")
         return

@@ -23,6 +23,11 @@ class Seen:
     def __len__(self) -> int:
         return len(self._numbers)
 
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """The reasons of all failed architectures, in the order they were evaluated."""
+        return tuple(self._failures[row] for row in sorted(self._failures))
+
     def fresh(self, genomes: Genomes) -> tuple[list[bytes], list[int]]:
         """The keys of `genomes`, and the first place of each one that is not known yet."""
         keys = keys_of(genomes)
