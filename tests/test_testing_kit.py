@@ -71,6 +71,12 @@ class TestSound(BackendConformance):
         return Sound()
 
 
+class TestMulticore(BackendConformance):
+    """Our own default backend, by name, as an author of one would."""
+
+    backend_name = "multicore"
+
+
 def subject(make: Callable[[], object]) -> Subject:
     return Subject(make, ACCELERATOR, BACKBONE, WORKLOADS)
 
