@@ -3,14 +3,16 @@
 The own format is described in docs/accelerators.md; energies are in pJ there, as data sheets give them.
 """
 
+import logging
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
+from pydantic import ConfigDict
 
-from eenn_rl.errors import InputFileError, unknown_name
+from eenn_rl.errors import InputFileError, InvalidValueError, unknown_name
 from eenn_rl.hardware import (
     AcceleratorSpec,
     ArrayDimension,
@@ -27,10 +29,22 @@ from eenn_rl.hardware import (
     Unrolling,
 )
 from eenn_rl.serialization import from_json
+from eenn_rl.stream_files import is_stream, read_stream
+from eenn_rl.zigzag_files import is_core, read_zigzag
+
+_LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 
 PICO = 1e-12
 
 
+def _strict(kind: type[T]) -> type[T]:
+    """Refuse unknown keys, and turn nothing into a number that is none."""
+    kind.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
+    return kind
+
+
+@_strict
 @dataclass(frozen=True)
 class _Memory:
     name: str
@@ -45,18 +59,21 @@ class _Memory:
     double_buffered: bool = False
 
 
+@_strict
 @dataclass(frozen=True)
 class _Precision:
     mac_pj: float
     throughput: float = 1.0
 
 
+@_strict
 @dataclass(frozen=True)
 class _Point:
     voltage_v: float
     clock_hz: float
 
 
+@_strict
 @dataclass(frozen=True)
 class _CoreType:
     array: dict[str, int]
@@ -71,6 +88,7 @@ class _CoreType:
     source: str = ""
 
 
+@_strict
 @dataclass(frozen=True)
 class _Links:
     bandwidth_bits: int
@@ -78,6 +96,7 @@ class _Links:
     pj_per_bit: float = 0.0
 
 
+@_strict
 @dataclass(frozen=True)
 class _Dram:
     bandwidth_bits: int
@@ -87,6 +106,7 @@ class _Dram:
     size_bits: int = 10_000_000_000
 
 
+@_strict
 @dataclass(frozen=True)
 class _Accelerator:
     name: str
@@ -113,7 +133,10 @@ def shipped() -> tuple[str, ...]:
 
 
 def load(name_or_path: str, clock_hz: float | None = None) -> AcceleratorSpec:
-    """The shipped accelerator of that name, or the one described by a YAML file."""
+    """The shipped accelerator of that name, or the one described by a YAML file: ours, ZigZag's or Stream's.
+
+    What a file asks for that is not modelled is logged as a warning.
+    """
     if name_or_path in shipped():
         return read_own(yaml.safe_load((_DATA / f"{name_or_path}.yaml").read_text("utf-8")), name_or_path, clock_hz)
     path = Path(name_or_path)
@@ -121,7 +144,23 @@ def load(name_or_path: str, clock_hz: float | None = None) -> AcceleratorSpec:
         if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
             raise InputFileError(f"{path}: expected an accelerator file, found none: check the path")
         raise unknown_name("accelerator", name_or_path, shipped())
-    return read_own(read_yaml(path), str(path), clock_hz)
+    spec = _read(read_yaml(path), path, clock_hz)
+    for note in spec.notes:
+        _LOG.warning("warning: %s", note)
+    return spec
+
+
+def _read(data: Any, path: Path, clock_hz: float | None) -> AcceleratorSpec:
+    try:
+        if is_stream(data):
+            return read_stream(data, str(path), path.parent, clock_hz or 1e9)
+        if is_core(data):
+            return read_zigzag(data, str(path), clock_hz or 1e9)
+    except InvalidValueError as error:
+        raise InputFileError(f"{path}: {error}") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputFileError(f"{path}: expected ZigZag's or Stream's format, found something else: {error!r}") from None
+    return read_own(data, str(path), clock_hz)
 
 
 def read_yaml(path: Path) -> Any:

@@ -54,7 +54,8 @@ class PortSpec:
 class MemorySpec:
     """One level of a core's memory hierarchy.
 
-    `read_energy_j` and `write_energy_j` are for one access of a port's granule. `served` names the array dimensions
+    `read_energy_j` and `write_energy_j` are for one access of a port's full width; an access may be narrower, in
+    granules of the port, and then costs that share. `served` names the array dimensions
     that one instance feeds; along the others there is one instance per unit.
     """
 
@@ -209,13 +210,17 @@ class LinkSpec:
 
 @dataclass(frozen=True)
 class DramSpec:
-    """The off-chip memory behind one port that all cores share; energies for one access of `granule_bits`."""
+    """The off-chip memory behind one port that all cores share; energies for one access of the port's full width.
+
+    `ports`, where given, are those of a file that has more than one read-write port.
+    """
 
     bandwidth_bits: int
     granule_bits: int
     read_energy_j: float
     write_energy_j: float
     size_bits: int = 10_000_000_000
+    ports: tuple[PortSpec, ...] = ()
 
     def __post_init__(self) -> None:
         check(self.bandwidth_bits >= 1, "dram: bandwidth_bits", self.bandwidth_bits, "at least 1")
@@ -246,6 +251,8 @@ class AcceleratorSpec:
     multicast: bool = False
     description: str = ""
     source: str = ""
+    notes: tuple[str, ...] = ()
+    """What the file asked for that is not modelled."""
 
     def __post_init__(self) -> None:
         where = f"accelerator {self.name!r}: "

@@ -64,7 +64,7 @@ class AnalyticalLayerModel:
 
     def _key(self, request: LayerRequest) -> Key:
         problem = problem_of(request.layer, request.bits, request.core.partial_sum_bits)
-        flow = self._dataflow(request.core, request.layer.kind)
+        flow = self._dataflow(request.core, request.layer.kind, request.layer.name)
         return (problem, self._shape(request.core), request.off_chip, flow)
 
     def _shape(self, core: CoreSpec) -> int:
@@ -76,10 +76,10 @@ class AnalyticalLayerModel:
             self._shape_of[id(core)] = known
         return known[1]
 
-    def _dataflow(self, core: CoreSpec, kind: str) -> Dataflow | None:
+    def _dataflow(self, core: CoreSpec, kind: str, name: str) -> Dataflow | None:
         flows = self.dataflows if self.dataflows is not None else core.dataflows
         for flow in flows:
-            if kind in flow.kinds:
+            if kind in flow.kinds or name in flow.kinds:
                 return flow
         return next((flow for flow in flows if not flow.kinds), None)
 
@@ -103,8 +103,9 @@ def dram_memory(dram: DramSpec, core: CoreSpec, operands: frozenset[Operand]) ->
         for op in served
         for direction in (("from_high", "to_low", "from_low", "to_high") if op == "output" else ("from_high", "to_low"))
     )
-    port = PortSpec("rw", "read_write", dram.granule_bits, max(dram.bandwidth_bits, dram.granule_bits), carries)
+    wide = max(dram.bandwidth_bits, dram.granule_bits)
+    ports = dram.ports or (PortSpec("rw", "read_write", dram.granule_bits, wide, carries),)
     return MemorySpec(
-        "dram", dram.size_bits, dram.read_energy_j, dram.write_energy_j, served, (port,),
+        "dram", dram.size_bits, dram.read_energy_j, dram.write_energy_j, served, ports,
         tuple(dimension.name for dimension in core.array),
     )  # fmt: skip
