@@ -83,8 +83,8 @@ class _Run:
         self._agent.restore(state["agent"])
 
     def finish(self) -> Literal["budget", "exhausted"]:
-        idle = 0
-        while self._ledger.left > 0 and idle < IDLE_ROUNDS:
+        idle, size = 0, self._ledger.evaluator.space.size
+        while self._ledger.left > 0 and len(self._ledger) < size and idle < IDLE_ROUNDS:
             before = len(self._ledger)
             genomes = self._agent.ask()
             if not len(genomes):
