@@ -4,7 +4,6 @@ The backbone's `Layer` descriptions decide every shape, so that what is trained 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,6 @@ from eenn_rl.architecture import Architecture
 from eenn_rl.backbone import Backbone, Layer
 from eenn_rl.branches import CLASSIFIER, branch_layers
 from eenn_rl.networks.layers import Chain, QuantisedLayer, roles
-from eenn_rl.networks.quantise import ActivationQuantiser
 
 Head = tuple[int, str]
 """(location, branch): a classifier mounted after a block."""
@@ -96,18 +94,6 @@ class Network(nn.Module):
                 if head[0] == index:
                     found[head] = self.classify(values, head, path[index])
         return [found[head] for head in heads]
-
-    @contextmanager
-    def calibrating(self) -> Iterator[None]:
-        """Within, every activation step that runs is set anew from the data that passes."""
-        quantisers = [module for module in self.modules() if isinstance(module, ActivationQuantiser)]
-        for module in quantisers:
-            module.calibrating = True
-        try:
-            yield
-        finally:
-            for module in quantisers:
-                module.calibrating = False
 
 
 def _live_after(backbone: Backbone, head_layers: Iterable[Sequence[Layer]]) -> list[set[str]]:

@@ -77,8 +77,10 @@ class Variant(nn.Module):
             self.output = ActivationQuantiser(bits, signed=role.signed)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw the weights (He et al. 2015, fan-out for convolutions); the rest keeps its constants."""
-        if hasattr(self, "weight"):
+        """Draw the weights (He et al. 2015, fan-out for convolutions), small ones for logits; the rest is constant."""
+        if hasattr(self, "bias"):
+            nn.init.normal_(self.weight, std=0.01, generator=generator)
+        elif hasattr(self, "weight"):
             dense = self.weight.dim() == 4 and self.weight.shape[1] > 1
             nn.init.kaiming_normal_(
                 self.weight, mode="fan_out" if dense else "fan_in", nonlinearity="relu", generator=generator

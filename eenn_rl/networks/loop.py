@@ -19,6 +19,8 @@ from eenn_rl.errors import InputFileError
 from eenn_rl.progress import Progress
 
 SAVE_EVERY_S = 8.0
+REFRESH_EVERY = 16
+"""Steps between two looks at the activation steps."""
 
 
 class Trainable(Protocol):
@@ -101,23 +103,28 @@ def one_cycle(step: int, total: int, peak: float) -> float:
 
 
 def make_optimiser(network: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.SGD:
-    """Nesterov SGD; decay on weights alone; activation steps learn at a tenth of the rate (they are few and shared)."""
-    weights = [p for n, p in network.named_parameters() if n.endswith("weight") and p.dim() > 1]
-    steps = [p for n, p in network.named_parameters() if n.endswith("output.step")]
-    chosen = {id(p) for p in (*weights, *steps)}
-    rest = [p for p in network.parameters() if id(p) not in chosen]
-    groups = [
-        {"params": weights, "weight_decay": weight_decay, "share": 1.0},
-        {"params": rest, "weight_decay": 0.0, "share": 1.0},
-        {"params": steps, "weight_decay": 0.0, "share": 0.1},
-    ]
-    return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True)
+    """Nesterov SGD, with decay on weights alone."""
+    weights = [p for p in network.parameters() if p.dim() > 1]
+    rest = [p for p in network.parameters() if p.dim() <= 1]
+    groups = [{"params": weights, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    device = weights[0].device
+    if device.type != "cuda":
+        return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True)
+    # One kernel for all, and a rate that a captured step reads anew: see `eenn_rl.networks.graphs`.
+    rate = torch.tensor(learning_rate, device=device)
+    optimiser = torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
+    for parameter in (*weights, *rest):
+        optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimiser
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Give each group its share of `rate`."""
+    """Set the rate of every group."""
     for group in optimiser.param_groups:
-        group["lr"] = rate * group["share"]
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 class Batches:

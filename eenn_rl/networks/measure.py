@@ -1,8 +1,8 @@
 """Shared weights -> `AccuracyTables`: what every head says of every validation image, on every path of bits.
 
 Paths share their beginnings, so the outputs of each block are kept and every block runs once per path that ends in
-it. Batch norms are set anew for each path from training images (as Bethge et al. and single-path NAS do): then a
-mixed path is measured exactly, not through the statistics of another one.
+it. Batch norms and activation steps are set anew for each path from training images: then
+a mixed path is measured exactly, not through the statistics of another one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +19,7 @@ from eenn_rl.networks.builder import Head, Network
 from eenn_rl.networks.confidence import confidence, fit_temperature
 from eenn_rl.networks.data import Dataset
 from eenn_rl.networks.loop import evaluation_batches, generator_for
+from eenn_rl.networks.quantise import refreshing
 from eenn_rl.networks.supernet import Supernet
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.tables import AccuracyTables, ConfidenceRule
@@ -72,13 +73,14 @@ def _norms(module: nn.Module, bits: int) -> list[nn.BatchNorm1d | nn.BatchNorm2d
 
 
 def recalibrate(module: nn.Module, bits: int, run: Callable[[], object]) -> None:
-    """Set the batch norms of `module` at `bits` to the statistics of what passes through `run`, then evaluate."""
+    """Fit batch norms and activation steps of `module` at `bits` to what passes through `run`, then evaluate."""
     norms = _norms(module, bits)
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average over the chunks
     module.train()
-    run()
+    with refreshing(module, 0.5):
+        run()
     module.eval()
     for norm in norms:
         norm.momentum = 0.1

@@ -21,6 +21,9 @@ class SupernetSettings:
     fine_learning_rate: float = option(0.05, "peak of the one-cycle schedule with exits and bits")
     weight_decay: float = option(5e-4, "L2 penalty on weights")
     branches_per_step: int = option(0, "branches of each block, drawn at random, that a step trains; 0: all")
+    distinct_draws: int = option(
+        0, "choose bits and branches of a step from so many random draws (a GPU captures each as a graph); 0: draw anew"
+    )
     exit_weight: float = option(0.5, "weight of all exits of a block together in the gradient of the blocks before")
     distillation: float = option(0.5, "share of an exit's loss that imitates the last exit")
     calibration_images: int = option(512, "training images that set the batch norm of each path before it is measured")
@@ -29,6 +32,7 @@ class SupernetSettings:
         _check_common(self)
         check(self.static_epochs >= 0, "static_epochs", self.static_epochs, "at least 0")
         check(self.branches_per_step >= 0, "branches_per_step", self.branches_per_step, "at least 0")
+        check(self.distinct_draws >= 0, "distinct_draws", self.distinct_draws, "at least 0")
         check(self.calibration_images >= 2, "calibration_images", self.calibration_images, "at least 2")
 
 
@@ -40,7 +44,7 @@ class TrainingSettings:
     batch_size: int = option(64, "images per step")
     learning_rate: float = option(0.1, "peak of the one-cycle schedule")
     weight_decay: float = option(5e-4, "L2 penalty on weights")
-    plain_share: float = option(0.4, "share of the epochs before exits and low bit-widths join")
+    plain_share: float = option(0.4, "share of the epochs at 8 bits before lower bit-widths take over")
     exit_weight: float = option(0.5, "weight of each early exit in the gradient of the blocks before")
     distillation: float = option(0.5, "share of an early exit's loss that imitates the last exit")
     patience: int = option(0, "stop after so many checks on validation without gain, and keep the best; 0: never")

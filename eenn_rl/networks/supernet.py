@@ -9,6 +9,7 @@ shared set hurt every other width (compare Any-Precision DNNs, Yu et al. 2021, w
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from eenn_rl.branches import BRANCHES
 from eenn_rl.errors import InputFileError
 from eenn_rl.networks.builder import Head, Network, all_heads
 from eenn_rl.networks.data import Dataset
+from eenn_rl.networks.graphs import StepReplayer
 from eenn_rl.networks.layers import copy_variant
 from eenn_rl.networks.loop import (
+    REFRESH_EVERY,
     Batches,
     generator_for,
     load_state,
@@ -33,6 +36,7 @@ from eenn_rl.networks.loop import (
     save_state,
     set_learning_rate,
 )
+from eenn_rl.networks.quantise import refreshing
 from eenn_rl.networks.settings import SupernetSettings, supernet_settings_for
 from eenn_rl.networks.training import exit_loss
 from eenn_rl.progress import NullProgress, Progress
@@ -130,6 +134,7 @@ class _SupernetTraining:
         self.switch_at = settings.static_epochs * self.batches.per_epoch
         self.total = self.switch_at + settings.epochs * self.batches.per_epoch
         self.optimiser = make_optimiser(self.network, settings.learning_rate, settings.weight_decay)
+        self.replayer = StepReplayer(dataset.train_x.device)
         self.plain = (max(self.bits),) * len(backbone.blocks)
 
     def step(self, index: int) -> dict[str, float]:
@@ -140,43 +145,66 @@ class _SupernetTraining:
         self.network.train()
         if index in (0, self.switch_at):
             self._enter(images, plain=index < self.switch_at)
-        if index < self.switch_at:
-            set_learning_rate(self.optimiser, one_cycle(index, self.switch_at, self.settings.learning_rate))
-            loss = functional.cross_entropy(self.network(images, self.plain, self.heads[-1:])[0], labels)
-        else:
-            done, steps = index - self.switch_at, self.total - self.switch_at
-            set_learning_rate(self.optimiser, one_cycle(done, steps, self.settings.fine_learning_rate))
-            loss = self._joint_loss(images, labels, generator_for(self.seed, "path", index))
-        self.optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        self.optimiser.step()
+        self._set_rate(index)
+        refresh = index % REFRESH_EVERY == 0
+        draw = self._draw(index)
+        with refreshing(self.network, 0.5) if refresh else nullcontext():
+            self.replayer.run(draw, lambda x, y: self._descend(draw, x, y), images, labels, eager=refresh)
         return {}
 
-    def _joint_loss(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        network, path = self.network, draw_path(len(self.plain), self.bits, generator)
-        values = network.start(images)
-        logits: list[Tensor] = []
-        for index, bits in enumerate(path):
-            values = network.advance(values, index, bits)
-            here = self._heads_at(index, generator)
-            factor = 1.0 if index == len(path) - 1 else self.settings.exit_weight / len(here)
-            heard = {name: scale_gradient(value, factor) for name, value in values.items()}
-            logits += [network.classify(heard, head, bits) for head in here]
+    def _set_rate(self, index: int) -> None:
+        settings = self.settings
+        if index < self.switch_at:
+            rate = one_cycle(index, self.switch_at, settings.learning_rate)
+        else:
+            rate = one_cycle(index - self.switch_at, self.total - self.switch_at, settings.fine_learning_rate)
+        set_learning_rate(self.optimiser, rate)
+
+    def _draw(self, index: int) -> tuple[tuple[int, ...], tuple[Head, ...]]:
+        """The path of bits, and the heads, that step `index` trains."""
+        if index < self.switch_at:
+            return self.plain, self.heads[-1:]
+        number = index
+        if self.settings.distinct_draws:
+            pick = generator_for(self.seed, "draw", index)
+            number = int(torch.randint(self.settings.distinct_draws, (1,), generator=pick))
+        generator = generator_for(self.seed, "path", number)
+        path = draw_path(len(self.plain), self.bits, generator)
+        chosen: list[Head] = []
+        for location in range(len(path)):
+            here = [head for head in self.heads if head[0] == location]
+            count = self.settings.branches_per_step or len(here)
+            chosen += [here[int(i)] for i in torch.randperm(len(here), generator=generator)[:count].sort().values]
+        return path, tuple(chosen)
+
+    def _descend(self, draw: tuple[tuple[int, ...], tuple[Head, ...]], images: Tensor, labels: Tensor) -> None:
+        path, heads = draw
+        logits = self._logits(images, path, heads)
         loss = functional.cross_entropy(logits[-1], labels)
         for early in logits[:-1]:
             loss = loss + exit_loss(early, labels, logits[-1], self.settings.distillation)
-        return loss
+        self.optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimiser.step()
 
-    def _heads_at(self, index: int, generator: torch.Generator) -> list[Head]:
-        """The heads after block `index` that this step trains."""
-        here = [head for head in self.heads if head[0] == index]
-        count = self.settings.branches_per_step or len(here)
-        return [here[int(i)] for i in torch.randperm(len(here), generator=generator)[:count].sort().values]
+    def _logits(self, images: Tensor, path: Sequence[int], heads: Sequence[Head]) -> list[Tensor]:
+        values = self.network.start(images)
+        logits: list[Tensor] = []
+        for index, bits in enumerate(path):
+            values = self.network.advance(values, index, bits)
+            here = [head for head in heads if head[0] == index]
+            if not here:
+                continue
+            factor = 1.0 if index == len(path) - 1 else self.settings.exit_weight / len(here)
+            heard = {name: scale_gradient(value, factor) for name, value in values.items()}
+            logits += [self.network.classify(heard, head, bits) for head in here]
+        return logits
 
     @torch.no_grad()
     def _enter(self, images: Tensor, *, plain: bool) -> None:
         """Begin a phase: every bit-width takes over the plain weights, and what is new is calibrated."""
-        with self.network.calibrating():
+        self.replayer.forget()
+        with refreshing(self.network):
             if plain:
                 self.network(images, self.plain, self.heads[-1:])
                 return

@@ -1,13 +1,14 @@
 """Full training of one architecture, quantisation-aware: `train_full` gives a `TrainedNetwork`.
 
-The network first trains plain (no exits, the widest bits), then its exits and bit-widths join and all train together
-under one schedule; early exits also imitate the last one (Phuong and Lampert 2019). A static network is an
+All exits train together from the start, early ones also imitating the last (Phuong and Lampert 2019); bit-widths
+below 8 first train at 8 bits and take over later. A static network is an
 architecture with one exit and gets the same epochs, schedule and augmentation.
 """
 
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from torch.nn import functional
 from eenn_rl.architecture import Architecture
 from eenn_rl.networks.builder import Head, Network, heads_of, path_of
 from eenn_rl.networks.data import Dataset
+from eenn_rl.networks.graphs import StepReplayer
 from eenn_rl.networks.layers import copy_variant
 from eenn_rl.networks.loop import (
+    REFRESH_EVERY,
     Batches,
     evaluation_batches,
     generator_for,
@@ -30,6 +33,7 @@ from eenn_rl.networks.loop import (
     run_steps,
     set_learning_rate,
 )
+from eenn_rl.networks.quantise import refreshing
 from eenn_rl.networks.settings import TrainingSettings, training_settings_for
 from eenn_rl.progress import NullProgress, Progress
 
@@ -107,9 +111,9 @@ class _FullTraining:
         self.network.channels_last()
         self.batches = Batches(len(dataset.train_x), settings.batch_size, seed)
         self.total = settings.epochs * self.batches.per_epoch
-        changes = len(self.heads) > 1 or self.plain_path != self.path
-        self.switch_at = round(self.total * settings.plain_share) if changes else 0
+        self.switch_at = round(self.total * settings.plain_share) if self.plain_path != self.path else 0
         self.optimiser = make_optimiser(self.network, settings.learning_rate, settings.weight_decay)
+        self.replayer = StepReplayer(dataset.train_x.device)
         self.best, self.best_state, self.without_gain = -1.0, dict[str, Tensor](), 0
 
     def batch(self, index: int) -> tuple[Tensor, Tensor]:
@@ -123,28 +127,39 @@ class _FullTraining:
         images, labels = self.batch(index)
         if index in (0, self.switch_at):
             self._enter(images, plain=index < self.switch_at)
-        plain = index < self.switch_at
         self.network.train()
-        set_learning_rate(self.optimiser, one_cycle(index, self.total, self.settings.learning_rate))
-        outputs = self.network(images, *((self.plain_path, self.heads[-1:]) if plain else (self.path, self.heads)))
+        set_learning_rate(self.optimiser, self._rate(index))
+        path, refresh = self.plain_path if index < self.switch_at else self.path, index % REFRESH_EVERY == 0
+        with refreshing(self.network, 0.5) if refresh else nullcontext():
+            self.replayer.run(path, lambda x, y: self._descend(path, x, y), images, labels, eager=refresh)
+        self._check(index)
+        return {}
+
+    def _descend(self, path: tuple[int, ...], images: Tensor, labels: Tensor) -> None:
+        outputs = self.network(images, path, self.heads)
         loss = functional.cross_entropy(outputs[-1], labels)
         for logits in outputs[:-1]:
             loss = loss + self.settings.exit_weight * exit_loss(logits, labels, outputs[-1], self.settings.distillation)
         self.optimiser.zero_grad()
         torch.autograd.backward(loss)
         self.optimiser.step()
-        self._check(index)
-        return {}
+
+    def _rate(self, index: int) -> float:
+        """One cycle, rising anew over a short while after low bit-widths take over."""
+        rate = one_cycle(index, self.total, self.settings.learning_rate)
+        since, rise = index - self.switch_at, max(1, self.total // 20)
+        return rate * (since + 1) / rise if self.switch_at and 0 <= since < rise else rate
 
     @torch.no_grad()
     def _enter(self, images: Tensor, *, plain: bool) -> None:
-        """Begin a phase: low bit-widths take over the plain weights, and what is new is calibrated."""
+        """Begin a phase: low bit-widths take over the weights, and activation steps are calibrated."""
+        self.replayer.forget()
         if not plain and self.switch_at:
             for bits in set(self.path) - set(self.plain_path):
                 copy_variant(self.network.quantised_layers(), WIDEST, bits)
         self.network.train()
-        with self.network.calibrating():
-            self.network(images, *((self.plain_path, self.heads[-1:]) if plain else (self.path, self.heads)))
+        with refreshing(self.network):
+            self.network(images, self.plain_path if plain else self.path, self.heads)
 
     def _check(self, index: int) -> None:
         every = max(1, (self.total - self.switch_at) // CHECKS)
