@@ -6,14 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from eenn_agents.search import search
 from eenn_diana import parameters as p
 from eenn_diana.backend import DianaBackend
 from eenn_diana.chip import diana
 from eenn_diana.costs import Cost, analog_load, analog_run, digital_run, tiling
 from eenn_rl.backbone import Backbone, Layer
 from eenn_rl.errors import InvalidValueError
+from eenn_rl.estimator import Estimator
+from eenn_rl.evaluator import Evaluator
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator
+from eenn_rl.objective import Objective
 from eenn_rl.plugins import default_accelerator
+from eenn_rl.search import AgentSettings
 from eenn_rl.serialization import from_json, to_json
 from eenn_rl.space import BITS, BRANCH_CORE, CORE, LOCATION, SearchSpace
 from eenn_rl.testing import BackendConformance
@@ -21,6 +26,7 @@ from eenn_rl.testing.speed import batch_of
 from eenn_rl.testing.workloads import sample_workloads
 from eenn_rl.workload import Stage, Workload
 from eenn_rl.zoo import make_backbone
+from logged_problem import random_tables
 
 SPEC = diana()
 DIGITAL, ANALOG = 0, 1
@@ -191,3 +197,15 @@ def test_the_backend_brings_its_chip() -> None:
     assert from_json(AcceleratorSpec, json.loads(json.dumps(to_json(SPEC))), "log") == SPEC
     assert SPEC.allocation_bits(DIGITAL) == (8,)
     assert SPEC.allocation_bits(ANALOG) == (2,)
+
+
+def test_a_search_over_the_whole_chip_ends_when_nothing_is_left() -> None:
+    """2,662 architectures are fewer than a search's budget: each is evaluated once, and the best uses both cores."""
+    backbone = make_backbone("resnet8", (1, 16, 16))
+    space = SearchSpace(backbone, SPEC)
+    evaluator = Evaluator(space, DianaBackend(SPEC), Estimator(random_tables(backbone)), Objective())
+    result = search("exhaustive", evaluator, AgentSettings(budget=space.size + 1000), 0)
+    assert len(result.history) == space.size == 2662
+    assert result.stopped == "exhausted"
+    cores = {(exit_.core, exit_.branch_core) for e in result.best for exit_ in e.architecture.exits}
+    assert cores == {(DIGITAL, DIGITAL), (ANALOG, ANALOG)}
