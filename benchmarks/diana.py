@@ -5,6 +5,7 @@ end to end for a CIFAR-10 residual network. A MAC counts as two operations. Writ
 """
 
 import json
+import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from eenn_diana import parameters as p
 from eenn_diana.backend import DianaBackend
 from eenn_diana.chip import diana
 from eenn_diana.costs import analog_run, digital_run, tiling
+from eenn_rl import __version__
 from eenn_rl.backbone import Backbone, Layer
 from eenn_rl.workload import Stage, Workload
 from eenn_rl.zoo import make_backbone
@@ -82,7 +84,8 @@ def main() -> None:
         published = "" if r.published is None else f"   published {r.published:8.4g}   ratio {r.ratio:.3f}"
         print(f"{r.what:45} {r.modelled:10.4g} {r.unit:7}{published}")
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"rows": [asdict(r) for r in rows]}, indent=1) + "\n")
+    made_with = {"command": "python benchmarks/diana.py", "eenn_rl": __version__, "python": platform.python_version()}
+    RESULTS.write_text(json.dumps({"made_with": made_with, "rows": [asdict(r) for r in rows]}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ results/zigzag_backend.json.
 import argparse
 import json
 import logging
+import os
+import platform
 import time
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_multicore.backend import MulticoreBackend
+from eenn_rl import __version__
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.hookspecs import BatchBackend
 from eenn_rl.testing.speed import batch_of
@@ -24,6 +27,7 @@ from eenn_rl.testing.workloads import sample_workloads
 from eenn_rl.zoo import make_backbone
 from eenn_zigzag.backend import ZigZagBackend
 from eenn_zigzag.cache import default_folder
+from eenn_zigzag.layer_model import tool_version
 
 RESULTS = Path(__file__).parent / "results" / "zigzag_backend.json"
 Floats = npt.NDArray[np.float64]
@@ -81,6 +85,14 @@ def main() -> None:
     rate = len(many) / (time.perf_counter() - start)
 
     result = {
+        "made_with": {
+            "command": f"python benchmarks/zigzag_backend.py --architectures {arguments.architectures}",
+            "eenn_rl": __version__,
+            "zigzag-dse": tool_version(),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        },
         "architectures": len(workloads),
         "stages": len(stages),
         "asked_of_zigzag": files(arguments.cache) - known,
