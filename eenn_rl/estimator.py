@@ -62,8 +62,15 @@ class Choice:
         return threshold_of(self.levels)
 
 
+MOST_DEMANDS = 16
+"""Demands whose frontiers are remembered; beyond, those not asked for the longest are forgotten."""
+
+
 class Estimator:
-    """Estimates from `tables`; `thresholds` is ``per_exit`` (each exit its own) or ``global`` (one for all)."""
+    """Estimates from `tables`; `thresholds` is ``per_exit`` (each exit its own) or ``global`` (one for all).
+
+    Evaluators that share an estimator share what it has tuned, where their objectives make the same demands.
+    """
 
     def __init__(self, tables: AccuracyTables, thresholds: Mode = "per_exit") -> None:
         check(thresholds in MODES, "thresholds", thresholds, "one of " + ", ".join(MODES))
@@ -100,9 +107,12 @@ class Estimator:
         They minimise the expected weight among the settings that hold `demands`; where none does, the setting that
         comes closest is taken.
         """
-        store = self._stores.get(demands)
+        store = self._stores.pop(demands, None)
         if store is None or store.exits != genomes.shape[1]:
-            store = self._stores[demands] = FrontierStore(genomes.shape[1], partial(self._frontier, demands))
+            store = FrontierStore(genomes.shape[1], partial(self._frontier, demands))
+        self._stores[demands] = store
+        if len(self._stores) > MOST_DEMANDS:
+            del self._stores[next(iter(self._stores))]
         counts, right, levels = store.choose(self._finder.profiles(genomes), weights)
         samples = self.tables.samples
         accuracies = right / np.maximum(counts, 1)

@@ -9,7 +9,7 @@ from eenn_rl.tuning import Frontier
 
 Floats = npt.NDArray[np.float64]
 
-MOST_PROFILES = 200_000
+MOST_PROFILES = 100_000
 """Frontiers remembered at once (about 1 kB each); beyond, all are forgotten and found again when needed."""
 
 CHUNK = 2048

@@ -5,6 +5,7 @@ import pytest
 
 import measured_problem
 import synthetic
+from eenn_rl import estimator as estimator_module
 from eenn_rl import frontiers
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.estimator import Estimator
@@ -125,6 +126,17 @@ def test_forgotten_frontiers_are_found_again(monkeypatch: pytest.MonkeyPatch) ->
     for start in range(0, 300, 30):
         part = small.choose(genomes[start : start + 30], weights[start : start + 30], DEMANDS)
         assert (part.levels == whole.levels[start : start + 30]).all()
+
+
+def test_the_demands_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many objectives can share an estimator: what the oldest made it tune is forgotten, and answers stay."""
+    monkeypatch.setattr(estimator_module, "MOST_DEMANDS", 2)
+    genomes, shared = sampled(20, 5), Estimator(TABLES)
+    asked = [Demands(right, 12) for right in (500, 520, 540, 500)]
+    found = [shared.choose(genomes, weights_of(genomes), demands).levels for demands in asked]
+    assert (found[0] == found[3]).all()
+    assert (found[0] != found[2]).any()
+    assert len(shared._stores) == 2
 
 
 def test_one_global_threshold_per_architecture() -> None:
