@@ -6,11 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_multicore.layer_cost import AnalyticalLayerModel
-from eenn_rl.cost import CostReport
-from eenn_rl.hardware import AcceleratorSpec
+from eenn_rl.backbone import Layer
+from eenn_rl.cost import CostReport, LayerCost
+from eenn_rl.errors import check
+from eenn_rl.hardware import AcceleratorSpec, Operand
 from eenn_rl.hookspecs import API_VERSION
-from eenn_rl.schedule import Scheduler
+from eenn_rl.schedule import LayerRequest, Scheduler
 from eenn_rl.workload import Stage, Workload
+
+NO_OPERANDS: frozenset[Operand] = frozenset()
+ALL_OPERANDS: frozenset[Operand] = frozenset(("weight", "input", "output"))
 
 
 class MulticoreBackend:
@@ -19,8 +24,21 @@ class MulticoreBackend:
     api_version = API_VERSION
 
     def __init__(self, accelerator: AcceleratorSpec) -> None:
+        self.accelerator = accelerator
         self.model = AnalyticalLayerModel(accelerator)
         self.scheduler = Scheduler(accelerator, self.model)
+
+    def cost_layer(self, layer: Layer, bits: int, core: int) -> LayerCost:
+        """Cost `layer` alone on core `core`: operands from DRAM and back, where the accelerator has one."""
+        spec = self.accelerator.cores[core]
+        off_chip = ALL_OPERANDS if self.accelerator.dram is not None else NO_OPERANDS
+        cost = self.model.cost(LayerRequest(layer, spec, bits, off_chip))
+        check(cost.fits, f"layer {layer.name!r} at {bits} bits", layer.weight_elements + layer.input_elements,
+              f"small enough for the memories of core {spec.name}")  # fmt: skip
+        return LayerCost(
+            layer.name, spec.name, cost.cycles, cost.cycles / spec.clock_hz, cost.energy_j, layer.macs,
+            layer.macs / (cost.cycles * spec.array_size), cost.energy_j_by_memory,
+        )  # fmt: skip
 
     def evaluate(self, workload: Workload) -> CostReport:
         """Cost `workload`, broken down."""

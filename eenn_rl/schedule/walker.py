@@ -97,13 +97,14 @@ class Walker:
             self._step(walk, layer, bits, run)
             live = [name for name, _ in walk.produced.items() if name == layer.name or last_use.get(name, -1) >= index]
             _note_peak(walk, live)
+        exit_ = walk.produced[layers[-1].name] if layers else Tensor(DRAM, 0.0)
         return Segment(
             tuple(walk.costs),
             sum(cost.energy_j for cost in walk.costs),
             sum(cost.latency_s for cost in walk.costs),
             walk.dram_s,
             tuple(walk.needs),
-            walk.produced[layers[-1].name],
+            exit_,
             tuple(sorted(walk.peak.items())),
             tuple(sorted(walk.weights.items())),
             frozenset(walk.cores),

@@ -1,0 +1,176 @@
+"""``eenn-rl cost``: what layers or a network cost on an accelerator."""
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from eenn_rl.accelerator_files import read_yaml
+from eenn_rl.architecture_file import architecture_from_json
+from eenn_rl.backbone import Backbone, Block, Layer
+from eenn_rl.cost import CostReport, LayerCost
+from eenn_rl.cost_view import layers_table, network_table
+from eenn_rl.errors import check
+from eenn_rl.hardware import AcceleratorSpec, load_accelerator
+from eenn_rl.hookspecs import HardwareBackend
+from eenn_rl.layer_file import ListedLayer, parse_layers
+from eenn_rl.onnx_file import read_onnx
+from eenn_rl.plugins import make_backend
+from eenn_rl.serialization import read_json, to_json
+from eenn_rl.workload import Stage, Workload, workload_of
+from eenn_rl.zigzag_files import read_mapping
+
+_LOG = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class LayerCosting(Protocol):
+    """A backend that can cost a layer alone: operands from DRAM and back, nothing else in the way."""
+
+    def cost_layer(self, layer: Layer, bits: int, core: int) -> LayerCost:
+        """Cost `layer` at `bits` on core `core` (an index into the accelerator's cores)."""
+        ...
+
+
+def run_cost(
+    file: Path | str, accelerator: str = "quad_edge_tpu", backend: str = "multicore", core: int | None = None,
+    mapping: Path | str | None = None, as_json: bool = False, clock_hz: float | None = None,
+) -> str:  # fmt: skip
+    """What `file` (a list of layers, an architecture or an ONNX network) costs, as a table or as JSON text."""
+    path = Path(file)
+    spec = with_mapping(load_accelerator(accelerator, clock_hz), mapping)
+    if core is not None:
+        check(0 <= core < len(spec.cores), "--core", core, f"between 0 and {len(spec.cores) - 1}, a core of {spec.name}")
+    if path.suffix == ".onnx":
+        layers, notes = read_onnx(path)
+        warn(notes)
+        place = _allocation(spec, core)
+        workload = Workload((Stage(layers, (), 8, place, place),))
+        return _network(_backend(backend, spec, layers).evaluate(workload), spec, as_json=as_json)
+    data = read_json(path)
+    if isinstance(data, list):
+        costs = cost_layers(parse_layers(data, str(path)), spec, backend, core)
+        return json.dumps({"layers": [layer_json(cost) for cost in costs]}, indent=2) if as_json else layers_table(costs, spec)
+    architecture = architecture_from_json(_architecture(data), str(path))
+    for place, exit_ in enumerate(architecture.exits):
+        for name in ("core", "branch_core"):
+            last = len(spec.allocations) - 1
+            check(getattr(exit_, name) <= last, f"exit {place}: {name}", getattr(exit_, name), f"at most {last}")
+    workload = workload_of(architecture)
+    if core is not None:
+        place = _allocation(spec, core)
+        workload = Workload(tuple(replace(stage, core=place, branch_core=place) for stage in workload.stages))
+    report = make_backend(backend, spec, architecture.backbone).evaluate(workload)
+    return _network(report, spec, as_json=as_json)
+
+
+def _architecture(data: Any) -> Any:
+    """The architecture itself, also where it stands under that key, as in what `show --json` prints."""
+    return data["architecture"] if isinstance(data, dict) and "architecture" in data else data
+
+
+def with_mapping(spec: AcceleratorSpec, mapping: Path | str | None) -> AcceleratorSpec:
+    """`spec` with the dataflows of a ZigZag mapping file on its compute cores."""
+    if mapping is None:
+        return spec
+    flows, notes = read_mapping(read_yaml(Path(mapping)), str(mapping))
+    warn(notes)
+    cores = tuple(replace(core, dataflows=flows) if core.kind == "compute" else core for core in spec.cores)
+    return replace(spec, cores=cores)
+
+
+def warn(notes: Iterable[str]) -> None:
+    """Say on stderr what is not modelled."""
+    for note in notes:
+        _LOG.warning("warning: %s", note)
+
+
+def _allocation(spec: AcceleratorSpec, core: int | None) -> int:
+    """The allocation that is `core` alone; the first one where none is asked for."""
+    if core is None:
+        return 0
+    alone = [index for index, group in enumerate(spec.allocations) if group == (core,)]
+    check(bool(alone), "--core", core, f"a compute core of {spec.name} that may run a stage alone")
+    return alone[0]
+
+
+def _backend(name: str, spec: AcceleratorSpec, layers: tuple[Layer, ...]) -> HardwareBackend:
+    """A backend for loose layers: they make up a backbone of one block."""
+    first = layers[0]
+    block = Block("layers", (replace(first, reads=()),))
+    return make_backend(name, spec, Backbone("layers", (block,), (first.in_channels, *first.in_size), 2))
+
+
+def cost_layers(
+    listed: tuple[ListedLayer, ...], spec: AcceleratorSpec, backend: str, core: int | None
+) -> tuple[LayerCost, ...]:
+    """Each layer alone, on `core` or where its kind runs."""
+    made = _backend(backend, spec, tuple(entry.layer for entry in listed))
+    if isinstance(made, LayerCosting):
+        return tuple(made.cost_layer(e.layer, e.bits, _core_of(spec, e.layer, core)) for e in listed)
+    place = _allocation(spec, core)
+    return tuple(_asked(made, entry, spec, place) for entry in listed)
+
+
+def _core_of(spec: AcceleratorSpec, layer: Layer, core: int | None) -> int:
+    if core is not None:
+        return core
+    kind = {"pool": "pooling", "add": "simd"}.get(layer.kind, "compute")
+    fitting = [index for index, one in enumerate(spec.cores) if one.kind == kind]
+    return fitting[0] if fitting else spec.compute_cores[0]
+
+
+def _asked(backend: HardwareBackend, entry: ListedLayer, spec: AcceleratorSpec, place: int) -> LayerCost:
+    """A layer as a workload of one stage, for a backend that knows only those."""
+    report = backend.evaluate(Workload((Stage((entry.layer,), (), entry.bits, place, place),)))
+    for stage in report.stages:
+        for cost in stage.layers:
+            if cost.name == entry.layer.name:
+                return cost
+    whole = report.exits[-1]
+    return LayerCost(
+        entry.layer.name, spec.allocation_name(place), None, whole.latency_s, whole.energy_j, entry.layer.macs, 0.0, {}
+    )
+
+
+def layer_json(cost: LayerCost) -> dict[str, Any]:
+    """One layer's cost as plain JSON data."""
+    return {
+        "name": cost.name,
+        "core": cost.core,
+        "latency_cycles": cost.latency_cycles,
+        "latency_s": cost.latency_s,
+        "energy_j": cost.energy_j,
+        "macs": cost.macs,
+        "utilization": cost.utilization,
+        "energy_j_by_memory": dict(cost.energy_j_by_memory),
+    }
+
+
+def _network(report: CostReport, spec: AcceleratorSpec, *, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(report_json(report), indent=2)
+    return network_table(report, spec)
+
+
+def report_json(report: CostReport) -> dict[str, Any]:
+    """A network's cost as plain JSON data."""
+    return {
+        "exits": [to_json(exit_) for exit_ in report.exits],
+        "stages": [
+            {
+                "energy_j": stage.energy_j,
+                "latency_s": stage.latency_s,
+                "branch_energy_j": stage.branch_energy_j,
+                "branch_latency_s": stage.branch_latency_s,
+                "layers": [layer_json(layer) for layer in stage.layers],
+                "branch_layers": [layer_json(layer) for layer in stage.branch_layers],
+            }
+            for stage in report.stages
+        ],
+        "violations": [to_json(violation) for violation in report.violations],
+        "timeline": [to_json(span) for span in report.timeline],
+        "peak_memory_bytes": dict(report.peak_memory_bytes) if report.peak_memory_bytes is not None else None,
+    }
