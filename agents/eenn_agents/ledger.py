@@ -103,7 +103,7 @@ class Ledger:
         self.recorded += len(genomes)
 
     def finish(self) -> None:
-        """Write what has not been written yet: the search is over."""
+        """Write what has not been written yet, and make it safe."""
         if len(self._pending):
             self._write(len(self._pending))
         self._recorder.flush()
@@ -118,8 +118,8 @@ class Ledger:
         )
 
     def state(self) -> dict[str, Any]:
-        """All of it, for a checkpoint; what has been recorded is safe from here on."""
-        self._recorder.flush()
+        """All of it, for a checkpoint; every episode so far is recorded and safe from here on."""
+        self.finish()
         history = self.history()
         columns = {name: np.asarray(getattr(history, name)) for name in self._columns}
         return {"genomes": history.genomes, "recorded": self.recorded, **columns}
