@@ -58,7 +58,8 @@ def test_what_is_added_is_read_back_bit_for_bit(tmp_path: Path, rng: np.random.G
     with TrajectoryWriter.create(tmp_path / "log.h5", meta) as writer:
         for batch in batches:
             writer.add_episodes(batch)
-        writer.add_verification(SAMPLE_RECORD, batches[0].genomes[3])
+        for _ in range(2):
+            writer.add_verification(SAMPLE_RECORD, batches[0].genomes[3])
         writer.close(finished=True)
     with open_log(tmp_path / "log.h5") as log:
         assert (len(log), log.finished, log.altered_parts) == (75, True, ())

@@ -124,10 +124,17 @@ class TrajectoryWriter:
             self.flush()
 
     def add_verification(self, record: Mapping[str, Any], genome: npt.NDArray[np.int16] | None = None) -> None:
-        """Append one verified architecture (`eenn_rl.results.Verified` as JSON data) and flush."""
+        """Append one verified architecture (`eenn_rl.results.Verified` as JSON data) and flush.
+
+        A record that the log already holds is not added again: a verification that was killed repeats what it did.
+        """
         text = np.frombuffer(json.dumps(record, sort_keys=True).encode(), np.uint8)
         columns, stream = self._columns["verifications"], self._columns["verification_text"]["text"]
         row, start = columns["feasible"].shape[0], stream.shape[0]
+        known = stream[...].tobytes()
+        places = zip(columns["text_start"][...].tolist(), columns["text_length"][...].tolist(), strict=True)
+        if any(known[at : at + length] == text.tobytes() for at, length in places):
+            return
         if genome is None:
             genome = np.full(columns["architecture"].shape[1:], -1, np.int16)
         with interrupts_deferred():
