@@ -94,7 +94,8 @@ def test_static_are_the_networks_without_exits() -> None:
     genomes = space.static(2)
     assert genomes[:, 0, CORE:].tolist() == [[1, 1]]
     assert len(space.static(8)) == 16
-    assert (genomes[:, 0, LOCATION] == 3).all() and (genomes[:, 1:] == -1).all()
+    assert (genomes[:, 0, LOCATION] == 3).all()
+    assert (genomes[:, 1:] == -1).all()
     assert len(synthetic.space(bits=(8, 16)).static(16)) == 0
 
 

@@ -50,7 +50,7 @@ class SB3VecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: Indices = None) -> list[Any]:
         """The shared environment's attribute, once per environment asked for."""
-        value = self.render_mode if attr_name == "render_mode" else getattr(self._environment, attr_name)
+        value = None if attr_name == "render_mode" else getattr(self._environment, attr_name)
         return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Indices = None) -> None:  # noqa: ARG002

@@ -1,0 +1,240 @@
+"""The environment: its rules, over one episode and over many at once."""
+
+import subprocess
+import sys
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+
+import synthetic
+from eenn_agents.vec_env import SB3VecEnv
+from eenn_envs import EENNEnv, EENNVectorEnv
+from eenn_envs.core import EpisodeCore, Problem
+from eenn_envs.layout import actions_of, layout_for
+from eenn_rl.errors import InvalidValueError
+from eenn_rl.space import Genomes, SearchSpace
+
+Synthetic = synthetic.SyntheticEvaluator
+
+
+@pytest.fixture
+def evaluator() -> Synthetic:
+    return synthetic.SyntheticEvaluator(synthetic.space())
+
+
+def random_actions(rng: np.random.Generator, masks: np.ndarray) -> np.ndarray:
+    """A legal action for each row of `masks`, uniform."""
+    return np.argmax(rng.random(masks.shape) * masks, axis=1)
+
+
+def random_episodes(space: SearchSpace, n: int, seed: int) -> tuple[Genomes, list[int]]:
+    """Genomes and numbers of steps of `n` random masked episodes; checks masks and bounds on the way."""
+    evaluator = synthetic.SyntheticEvaluator(space)
+    core = EpisodeCore([Problem(evaluator, layout_for(space))], np.zeros(n, np.intp))
+    low, high = core.layout.bounds()
+    rng, going, lengths = np.random.default_rng(seed), np.arange(n), np.zeros(n, np.int64)
+    while len(going):
+        assert core.masks[going].any(1).all()
+        assert ((core.observations >= low) & (core.observations <= high)).all()
+        lengths[going] += 1
+        completed, invalid = core.step(going, random_actions(rng, core.masks[going]))
+        assert not len(invalid)
+        going = np.setdiff1d(going, completed)
+    assert not core.masks.any()
+    return core.genomes, lengths.tolist()
+
+
+def test_gymnasium_checker(evaluator: Synthetic) -> None:
+    """Gymnasium's own checker finds nothing to complain about."""
+    check_env(EENNEnv(evaluator), skip_render_check=True)
+
+
+def test_sb3_checker(evaluator: Synthetic) -> None:
+    """Stable-baselines3's checker finds nothing to complain about."""
+    sb3_check_env(EENNEnv(evaluator))
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"max_exits": 1}, {"max_exits": 2}, {"backbone": "mobilenetv2", "max_exits": 6}]
+)
+def test_random_masked_episodes_end_in_valid_architectures(changes: dict) -> None:
+    """Thousands of random masked episodes: masks never empty, bounds kept, every end a legal architecture."""
+    space = synthetic.space(**changes)
+    genomes, lengths = random_episodes(space, 3000, seed=3)
+    assert space.legal(genomes).all()
+    assert max(lengths) <= layout_for(space).max_steps
+
+
+def test_every_architecture_is_reachable() -> None:
+    """Each architecture's action sequence passes the masks and builds exactly that architecture."""
+    space = synthetic.space(branches=("linear", "conv"), bits=(2, 8), max_exits=3)
+    problem = Problem(synthetic.SyntheticEvaluator(space), layout_for(space))
+    genomes = np.concatenate(list(space.enumerate()))
+    actions, lengths = actions_of(problem.layout, genomes)
+    core = EpisodeCore([problem], np.zeros(len(genomes), np.intp))
+    finished = np.zeros(len(genomes), np.int64)
+    for step in range(actions.shape[1]):
+        going = np.flatnonzero(lengths > step)
+        completed, invalid = core.step(going, actions[going, step])
+        assert not len(invalid)
+        finished[completed] = step + 1
+    assert np.array_equal(finished, lengths)
+    assert np.array_equal(core.genomes, genomes)
+
+
+def test_vector_equals_single(evaluator: Synthetic) -> None:
+    """The vector environment gives each episode what the single one gives, to the last bit."""
+    vector = EENNVectorEnv(evaluator, num_envs=5)
+    singles = [EENNEnv(evaluator) for _ in range(5)]
+    rng = np.random.default_rng(0)
+    observations, _ = vector.reset(seed=1)
+    alone = np.stack([env.reset(seed=1)[0] for env in singles])
+    ends = 0
+    for _ in range(200):
+        assert np.array_equal(observations, alone)
+        masks = vector.action_masks()
+        assert np.array_equal(masks, np.stack([env.action_masks() for env in singles]))
+        actions = random_actions(rng, masks)
+        if rng.random() < 0.1:
+            actions[2] = np.argmin(masks[2])
+        observations, rewards, terminated, truncated, infos = vector.step(actions)
+        for index, env in enumerate(singles):
+            alone[index], reward, over, _, info = env.step(actions[index])
+            assert (reward, over) == (rewards[index], terminated[index])
+            if over:
+                ends += 1
+                assert np.array_equal(infos["final_obs"][index], alone[index])
+                assert info["invalid_action"] == infos["final_info"]["invalid_action"][index]
+                if not info["invalid_action"]:
+                    assert info["elp"] == infos["final_info"]["elp"][index]
+                alone[index] = env.reset()[0]
+        assert not truncated.any()
+    assert ends > 30
+
+
+def test_sb3_face_equals_gymnasium_face(evaluator: Synthetic) -> None:
+    """Both vector interfaces tell the same story."""
+    ours, theirs = EENNVectorEnv(evaluator, num_envs=3), SB3VecEnv(EENNVectorEnv(evaluator, num_envs=3))
+    rng = np.random.default_rng(5)
+    assert np.array_equal(ours.reset()[0], theirs.reset())
+    for _ in range(60):
+        actions = random_actions(rng, ours.action_masks())
+        assert np.array_equal(np.stack(theirs.env_method("action_masks")), ours.action_masks())
+        observations, rewards, over, _, infos = ours.step(actions)
+        found, their_rewards, dones, their_infos = theirs.step(actions)
+        assert np.array_equal(observations, found)
+        assert np.array_equal(rewards, their_rewards)
+        assert np.array_equal(over, dones)
+        for index in np.flatnonzero(over):
+            assert np.array_equal(their_infos[index]["terminal_observation"], infos["final_obs"][index])
+
+
+def test_same_actions_same_rewards(evaluator: Synthetic) -> None:
+    """The same seed and actions give the same observations and rewards, in another environment too."""
+    runs = []
+    for _ in range(2):
+        env, rng = EENNEnv(evaluator), np.random.default_rng(9)
+        story = []
+        for _ in range(20):
+            observation, over = env.reset(seed=4)[0], False
+            while not over:
+                story.append(observation.tobytes())
+                observation, reward, over, _, _ = env.step(int(random_actions(rng, env.action_masks()[None])[0]))
+                story.append(reward)
+        runs.append(story)
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("action", [-1, 10_000, 35])
+def test_invalid_action_ends_with_the_lowest_reward(evaluator: Synthetic, action: int) -> None:
+    """An illegal action never raises: it ends the episode with the lowest reward and says so."""
+    env = EENNEnv(evaluator)
+    env.reset()
+    _, reward, terminated, truncated, info = env.step(action)
+    assert terminated
+    assert not truncated
+    assert info == {"invalid_action": True}
+    genomes = evaluator.space.sample(np.random.default_rng(0), 2000)
+    assert reward <= evaluator.evaluate_batch(genomes).reward.min()
+
+
+def test_step_after_the_end_is_refused(evaluator: Synthetic) -> None:
+    """An episode that is over wants a reset."""
+    env = EENNEnv(evaluator)
+    env.reset()
+    env.step(-1)
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(0)
+
+
+def test_info_holds_every_term(evaluator: Synthetic) -> None:
+    """The last step's info explains the reward: all terms, and what was built."""
+    env = EENNEnv(evaluator)
+    env.reset()
+    rng, over = np.random.default_rng(2), False
+    while not over:
+        _, reward, over, _, info = env.step(int(random_actions(rng, env.action_masks()[None])[0]))
+    evaluation = evaluator.evaluate(evaluator.space.decode(info["genome"]))
+    assert reward == info["reward"] == evaluation.reward
+    assert (info["feasible"], info["elp"]) == (evaluation.feasible, evaluation.elp)
+    assert tuple(info["exit_rates"][: len(evaluation.estimate.exit_rates)]) == evaluation.estimate.exit_rates
+    assert "violation_accuracy" in info
+
+
+def test_reset_options_change_the_preference(evaluator: Synthetic) -> None:
+    """A looser tolerance given to `reset` makes rewards no worse, and shows in the observation."""
+    env = EENNEnv(evaluator)
+    genome = evaluator.space.sample(np.random.default_rng(11), 1)
+    actions, lengths = actions_of(env.layout, genome)
+    rewards = []
+    for tolerance in (0.0, 0.5):
+        observation, _ = env.reset(options={"accuracy_tolerance": tolerance})
+        assert observation[env.layout.slices["preference"]][3] == pytest.approx(min(tolerance / 0.1, 1))
+        for step in range(lengths[0]):
+            _, reward, _, _, _ = env.step(actions[0, step])
+        rewards.append(reward)
+    assert rewards[0] <= rewards[1]
+    with pytest.raises(InvalidValueError, match="did you mean accuracy_tolerance"):
+        env.reset(options={"acuracy_tolerance": 0.1})
+
+
+def test_load_is_the_share_of_work(evaluator: Synthetic) -> None:
+    """With every stage on a group, the `load` slice splits the backbone's MACs evenly over its cores."""
+    env = EENNEnv(evaluator)
+    genome = np.full((1, 4, 5), -1, np.int16)
+    genome[0, 0] = (3, -1, 8, 3, 3)
+    actions, lengths = actions_of(env.layout, genome)
+    env.reset()
+    for step in range(lengths[0]):
+        observation = env.step(actions[0, step])[0]
+    load = observation[env.layout.slices["load"]]
+    assert load[1] == load[2] == pytest.approx(0.5, abs=0.01)
+    assert load[[0, 3]].tolist() == [0, 0]
+
+
+def test_render_shows_the_exits(evaluator: Synthetic) -> None:
+    """With render_mode "ansi" the text names what is decided and marks what is not."""
+    env = EENNEnv(evaluator, render_mode="ansi")
+    env.reset()
+    env.step(1)
+    text = env.render()
+    assert "stack1: ?" in text
+    assert f"{evaluator.space.size:,}" in text
+
+
+def test_importing_registers_without_loading_gymnasium() -> None:
+    """`import eenn_envs` pays nothing, and the environment is registered as soon as gymnasium is imported."""
+    code = (
+        "import sys, eenn_envs; assert not {'gymnasium', 'numpy'} & set(sys.modules); import gymnasium; "
+        "assert gymnasium.spec('eenn_rl/EENN-v0').entry_point == 'eenn_envs.single:EENNEnv'"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_module_syntax_makes_it(evaluator: Synthetic) -> None:
+    """Gymnasium's own `module:id` form finds the environment, single and vectorised."""
+    assert gymnasium.make("eenn_envs:eenn_rl/EENN-v0", evaluator=evaluator).unwrapped.evaluator is evaluator
+    assert gymnasium.make_vec("eenn_envs:eenn_rl/EENN-v0", num_envs=3, evaluators=evaluator).num_envs == 3
