@@ -80,7 +80,7 @@ class _CoreType:
     precisions: dict[int, _Precision]
     memories: tuple[_Memory, ...]
     kind: Literal["compute", "pooling", "simd"] = "compute"
-    dataflow: dict[str, dict[str, tuple[str, int]]] = field(default_factory=dict)
+    dataflow: dict[str, dict[str, tuple[tuple[str, int], ...]]] = field(default_factory=dict)
     partial_sum_bits: int = 16
     clock_hz: float | None = None
     operating_points: dict[str, _Point] = field(default_factory=dict)
@@ -94,6 +94,7 @@ class _Links:
     bandwidth_bits: int
     pairs: tuple[tuple[str, str], ...]
     pj_per_bit: float = 0.0
+    medium: str = ""
 
 
 @_strict
@@ -175,18 +176,28 @@ def read_yaml(path: Path) -> Any:
 
 
 def read_own(data: Any, source: str, clock_hz: float | None) -> AcceleratorSpec:
-    """An accelerator from the data of our own format."""
+    """An accelerator from the data of our own format; errors name the file, the key, the value and the bound."""
+    if not isinstance(data, dict):
+        raise InputFileError(f"{source}: expected an accelerator (keys name, core_types, cores), found {data!r:.60}")
     spec = from_json(_Accelerator, data, source)
+    try:
+        return _build(spec, clock_hz)
+    except InvalidValueError as error:
+        raise InputFileError(f"{source}: {error}") from None
+
+
+def _build(spec: _Accelerator, clock_hz: float | None) -> AcceleratorSpec:
     clock = clock_hz or spec.clock_hz
-    cores = []
     for name, kind in spec.cores.items():
         if kind not in spec.core_types:
-            raise InputFileError(f"{source}: cores.{name}: {unknown_name('core type', kind, spec.core_types)}")
-        cores.append(_core(name, spec.core_types[kind], clock))
+            raise unknown_name(f"core type of {name}", kind, spec.core_types)
     index = {name: place for place, name in enumerate(spec.cores)}
+    for name in (name for group in spec.allocations for name in group):
+        if name not in index:
+            raise unknown_name("core in allocations", name, index)
     return AcceleratorSpec(
         name=spec.name,
-        cores=tuple(cores),
+        cores=tuple(_core(name, spec.core_types[kind], clock) for name, kind in spec.cores.items()),
         links=_links(spec.links),
         dram=_dram(spec.dram),
         allocations=tuple(tuple(index[name] for name in group) for group in spec.allocations),
@@ -203,7 +214,7 @@ def read_own(data: Any, source: str, clock_hz: float | None) -> AcceleratorSpec:
 def _links(links: _Links | None) -> tuple[LinkSpec, ...]:
     if links is None:
         return ()
-    return tuple(LinkSpec(a, b, links.bandwidth_bits, links.pj_per_bit * PICO) for a, b in links.pairs)
+    return tuple(LinkSpec(a, b, links.bandwidth_bits, links.pj_per_bit * PICO, medium=links.medium) for a, b in links.pairs)
 
 
 def _dram(dram: _Dram | None) -> DramSpec | None:
@@ -213,27 +224,27 @@ def _dram(dram: _Dram | None) -> DramSpec | None:
 
 
 def _core(name: str, core: _CoreType, clock_hz: float) -> CoreSpec:
+    """A core, stated at its first operating point and moved to the one it runs at."""
     names = tuple(core.array)
-    points = tuple(OperatingPoint(name, p.voltage_v, p.clock_hz) for name, p in core.operating_points.items())
-    point = [p.name for p in points].index(core.operating_point) if core.operating_point else 0
-    return CoreSpec(
+    points = tuple(OperatingPoint(point, p.voltage_v, p.clock_hz) for point, p in core.operating_points.items())
+    spec = CoreSpec(
         name=name,
         kind=core.kind,
         array=tuple(ArrayDimension(dimension, size) for dimension, size in core.array.items()),
         memories=tuple(_memory(memory, names) for memory in core.memories),
         precisions=tuple(Precision(bits, p.mac_pj * PICO, p.throughput) for bits, p in sorted(core.precisions.items())),
-        clock_hz=points[point].clock_hz if points else core.clock_hz or clock_hz,
+        clock_hz=points[0].clock_hz if points else core.clock_hz or clock_hz,
         dataflows=tuple(_dataflow(kinds, unrolling) for kinds, unrolling in core.dataflow.items()),
         partial_sum_bits=core.partial_sum_bits,
         points=points,
-        point=point,
         source=core.source,
     )
+    return spec.at_point(core.operating_point) if core.operating_point is not None else spec
 
 
-def _dataflow(kinds: str, unrolling: dict[str, tuple[str, int]]) -> Dataflow:
+def _dataflow(kinds: str, unrolling: dict[str, tuple[tuple[str, int], ...]]) -> Dataflow:
     return Dataflow(
-        tuple(Unrolling(dimension, loop, size) for dimension, (loop, size) in unrolling.items()),
+        tuple(Unrolling(dimension, loop, size) for dimension, loops in unrolling.items() for loop, size in loops),
         () if kinds == "default" else tuple(kinds.split()),
     )
 

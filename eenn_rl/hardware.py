@@ -5,7 +5,7 @@ ZigZag's (Mei et al. 2021): a memory is a level of one core, serves some operand
 along every array dimension that it does not list in `served`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from math import prod
@@ -143,8 +143,8 @@ class OperatingPoint:
 class CoreSpec:
     """A core: an array of units, its memories (innermost first), and what it can compute.
 
-    `dataflows` empty: the core unrolls any loops (free). `point` is the operating point in use (index into
-    `points`), whose first entry is the one that the core's energies and clock are stated at.
+    `dataflows` empty: the core unrolls any loops (free). `point` is the operating point (index into `points`) that
+    the core's energies and clock are stated at; `at_point` gives the core at another.
     """
 
     name: str
@@ -176,6 +176,23 @@ class CoreSpec:
         for memory in self.memories:
             check(names.issuperset(memory.served), f"{where}memory {memory.name!r}: served", memory.served,
                   "names of array dimensions (" + ", ".join(sorted(names)) + ")")  # fmt: skip
+
+    def at_point(self, name: str) -> "CoreSpec":
+        """This core at another of its operating points: energies scale with the voltage's square, speed with the clock.
+
+        Raises InvalidValueError where there is no such point.
+        """
+        names = [point.name for point in self.points]
+        check(name in names, f"core {self.name!r}: operating point", name, "one of " + (", ".join(names) or "none"))
+        index = names.index(name)
+        scale = (self.points[index].voltage_v / self.points[self.point].voltage_v) ** 2
+        memories = tuple(
+            replace(m, read_energy_j=m.read_energy_j * scale, write_energy_j=m.write_energy_j * scale)
+            for m in self.memories
+        )
+        precisions = tuple(replace(p, mac_energy_j=p.mac_energy_j * scale) for p in self.precisions)
+        clock_hz = self.points[index].clock_hz
+        return replace(self, memories=memories, precisions=precisions, clock_hz=clock_hz, point=index)
 
     @property
     def supported_bits(self) -> tuple[int, ...]:
