@@ -143,6 +143,15 @@ def test_a_factory_may_accept_fewer_arguments(site: Path, arguments: str) -> Non
     assert make("fewer").api_version == 1
 
 
+def test_a_plugin_may_be_an_object_of_its_module(site: Path) -> None:
+    """`module:object`, its hooks being methods."""
+    hooks = "\nclass Plugin:\n    @hookimpl\n    def eenn_rl_make_backend(self, backbone):\n        return Chip()\n"
+    source = good_plugin().split("@hookimpl")[0] + hooks + "plugin = Plugin()\n"
+    install(site, "object-chip", {"objectchip": "object_chip:plugin"}, {"object_chip": source})
+    assert make("objectchip").api_version == 1
+    assert record("objectchip").origin == "object_chip:plugin"
+
+
 def test_an_unknown_name_offers_the_near_misses(site: Path) -> None:
     """A typing mistake is answered with the installed name."""
     install(site, "good-chip", {"goodchip": "good_chip_4"}, {"good_chip_4": good_plugin()})

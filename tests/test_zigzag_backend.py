@@ -15,7 +15,7 @@ import pytest
 
 from eenn_rl.backbone import Backbone, Block, Layer
 from eenn_rl.errors import InvalidValueError, MissingDependencyError
-from eenn_rl.hardware import AcceleratorSpec, CoreSpec, load_accelerator
+from eenn_rl.hardware import AcceleratorSpec, ArrayDimension, CoreSpec, load_accelerator
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.plugins import list_backends
 from eenn_rl.schedule import LayerRequest
@@ -224,6 +224,19 @@ def test_a_core_becomes_zigzags_file_again() -> None:
         "unit_energy": 0.04, "unit_area": 1, "dimensions": ["D1", "D2", "D3", "D4"], "sizes": [8, 8, 4, 4],
     }  # fmt: skip
     assert mapping_data(CORE, conv(8, 8, 4))["spatial_mapping"]["D3"] == ["OX, 4"]
+
+
+@pytest.mark.parametrize(
+    ("core", "message"),
+    [
+        (changed(memories=CORE.memories[:2]), r"memories must be one for each of weight, input and output"),
+        (changed(array=(*CORE.array, ArrayDimension("D5", 2))), "array dimensions must be at most 4"),
+    ],
+)
+def test_hardware_that_zigzag_cannot_describe_is_declined(core: CoreSpec, message: str) -> None:
+    """One line that names the core, before anything is costed."""
+    with pytest.raises(InvalidValueError, match=f"core 'core0': {message}"):
+        ZigZagBackend(replace(SPEC, cores=(core, *SPEC.cores[1:])))
 
 
 def test_the_cache_keeps_answers_across_processes_and_survives_half_a_file(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from eenn_rl.schedule import Scheduler
 from eenn_rl.workload import Stage, Workload
 from eenn_zigzag.cache import AnswerCache, default_folder
 from eenn_zigzag.layer_model import ZigZagLayerModel, tool_version
+from eenn_zigzag.tool_input import check_core
 
 WORKERS_VARIABLE = "EENN_ZIGZAG_WORKERS"
 """Environment variable: processes that ask ZigZag at a time (default: one per core)."""
@@ -38,6 +39,8 @@ class ZigZagBackend:
     api_version = API_VERSION
 
     def __init__(self, accelerator: AcceleratorSpec, folder: Path | None = None, workers: int | None = None) -> None:
+        for core in accelerator.compute_cores:
+            check_core(accelerator.cores[core], accelerator.name)
         self.fingerprint = f"zigzag-dse {tool_version()}"
         self.model = ZigZagLayerModel(
             accelerator, AnswerCache(folder or default_folder()), workers or default_workers()

@@ -6,6 +6,7 @@ This data is all that decides ZigZag's answer, so it is also the key under which
 from typing import Any
 
 from eenn_rl.backbone import Layer
+from eenn_rl.errors import check
 from eenn_rl.hardware import CoreSpec, Dataflow, MemorySpec, Precision
 
 OPERANDS = {"weight": "I2", "input": "I1", "output": "O"}
@@ -13,6 +14,19 @@ DIRECTIONS = {"from_high": "fh", "to_low": "tl", "from_low": "fl", "to_high": "t
 PICO = 1e-12
 ROOMY_BITS = 1 << 50
 """The size of a memory that holds any layer."""
+
+
+MOST_DIMENSIONS = 4
+"""Array dimensions that ZigZag's mapping files can name."""
+
+
+def check_core(core: CoreSpec, accelerator: str) -> None:
+    """Raise `InvalidValueError` where ZigZag cannot describe `core`."""
+    where = f"accelerator {accelerator!r}: core {core.name!r}: "
+    missing = set(OPERANDS) - {operand for memory in core.memories for operand in memory.operands}
+    check(not missing, where + "memories", [m.name for m in core.memories], "one for each of weight, input and output")
+    found = len(core.array)
+    check(found <= MOST_DIMENSIONS, where + "array dimensions", found, f"at most {MOST_DIMENSIONS}, for ZigZag")
 
 
 def precision_of(core: CoreSpec, bits: int) -> Precision:

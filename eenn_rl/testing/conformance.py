@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from eenn_rl.backbone import Backbone
+from eenn_rl.guard import EVALUATION_LIMIT_S
 from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.plugins import default_accelerator, make_backend
@@ -16,14 +17,16 @@ from eenn_rl.zoo import make_backbone
 class BackendConformance:
     """Subclass it as a ``Test...`` class and set `backend_name`; pytest collects one test per promise.
 
-    `accelerator` and `backbone` replace the plugin's default accelerator and resnet8. `slowest_s`: the longest that
-    one evaluation may take (median); the default is a search's own patience with a backend.
+    `accelerator` and `backbone` replace the plugin's default accelerator and resnet8. `architectures` is how many random
+    ones are tried. `slowest_s`: the longest that one evaluation may take (median); the default is a search's own
+    patience with a backend.
     """
 
     backend_name: ClassVar[str] = ""
     accelerator: ClassVar[AcceleratorSpec | None] = None
     backbone: ClassVar[Backbone | None] = None
-    slowest_s: ClassVar[float] = 60.0
+    architectures: ClassVar[int] = 8
+    slowest_s: ClassVar[float] = EVALUATION_LIMIT_S
 
     def make_backend(self, accelerator: AcceleratorSpec, backbone: Backbone) -> HardwareBackend:
         """The backend under test; override it to test one that is not installed."""
@@ -34,7 +37,9 @@ class BackendConformance:
         name = self.backend_name
         spec = self.accelerator or (default_accelerator(name) if name else load_accelerator(DEFAULT_ACCELERATOR))
         network = self.backbone or make_backbone("resnet8", (1, 16, 16), 10)
-        return Subject(lambda: self.make_backend(spec, network), spec, network, sample_workloads(spec, network))
+        return Subject(
+            lambda: self.make_backend(spec, network), spec, network, sample_workloads(spec, network, self.architectures)
+        )
 
     def test_protocol(self) -> None:
         """It has `evaluate`, and an api_version that this eenn-rl serves."""
