@@ -17,8 +17,8 @@ from eenn_rl.zoo import make_backbone
 class BackendConformance:
     """Subclass it as a ``Test...`` class and set `backend_name`; pytest collects one test per promise.
 
-    `accelerator` and `backbone` replace the plugin's default accelerator and resnet8. `architectures` is how many random
-    ones are tried. `slowest_s`: the longest that one evaluation may take (median); the default is a search's own
+    `accelerator` and `backbone` replace the plugin's default accelerator and resnet8. `architectures` is how many
+    random ones are tried. `slowest_s`: the longest that one evaluation may take (median); the default is a search's own
     patience with a backend.
     """
 
