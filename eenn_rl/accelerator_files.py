@@ -214,7 +214,9 @@ def _build(spec: _Accelerator, clock_hz: float | None) -> AcceleratorSpec:
 def _links(links: _Links | None) -> tuple[LinkSpec, ...]:
     if links is None:
         return ()
-    return tuple(LinkSpec(a, b, links.bandwidth_bits, links.pj_per_bit * PICO, medium=links.medium) for a, b in links.pairs)
+    return tuple(
+        LinkSpec(a, b, links.bandwidth_bits, links.pj_per_bit * PICO, medium=links.medium) for a, b in links.pairs
+    )
 
 
 def _dram(dram: _Dram | None) -> DramSpec | None:

@@ -19,8 +19,12 @@ def _list() -> str:
     for name in shipped_accelerators():
         spec = load_accelerator(name)
         bits = sorted({bits for index in range(len(spec.allocations)) for bits in spec.allocation_bits(index)})
-        table.add_row(name, str(len(spec.cores)), str(len(spec.allocations)), ", ".join(map(str, bits)), spec.description)
-    return text_of(table, "", "More about one: eenn-rl accelerators NAME (or a YAML file of ours, ZigZag's or Stream's)")
+        table.add_row(
+            name, str(len(spec.cores)), str(len(spec.allocations)), ", ".join(map(str, bits)), spec.description
+        )
+    return text_of(
+        table, "", "More about one: eenn-rl accelerators NAME (or a YAML file of ours, ZigZag's or Stream's)"
+    )
 
 
 def describe(spec: AcceleratorSpec) -> str:

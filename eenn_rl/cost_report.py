@@ -42,7 +42,9 @@ def run_cost(
     path = Path(file)
     spec = with_mapping(load_accelerator(accelerator, clock_hz), mapping)
     if core is not None:
-        check(0 <= core < len(spec.cores), "--core", core, f"between 0 and {len(spec.cores) - 1}, a core of {spec.name}")
+        check(
+            0 <= core < len(spec.cores), "--core", core, f"between 0 and {len(spec.cores) - 1}, a core of {spec.name}"
+        )
     if path.suffix == ".onnx":
         layers, notes = read_onnx(path)
         warn(notes)
@@ -52,7 +54,11 @@ def run_cost(
     data = read_json(path)
     if isinstance(data, list):
         costs = cost_layers(parse_layers(data, str(path)), spec, backend, core)
-        return json.dumps({"layers": [layer_json(cost) for cost in costs]}, indent=2) if as_json else layers_table(costs, spec)
+        return (
+            json.dumps({"layers": [layer_json(cost) for cost in costs]}, indent=2)
+            if as_json
+            else layers_table(costs, spec)
+        )
     architecture = architecture_from_json(_architecture(data), str(path))
     for place, exit_ in enumerate(architecture.exits):
         for name in ("core", "branch_core"):

@@ -1,5 +1,6 @@
 """Stream's multi-core accelerator files: cores by reference or inline, links and buses, the off-chip controller."""
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def _described(entry: Any, source: str, folder: Path) -> tuple[dict[str, Any], s
             data = yaml.safe_load(place.read_text("utf-8"))
             if isinstance(data, dict):
                 return data, str(place)
-    raise InputFileError(f"{source}: cores: expected the core file {entry!r} in {folder} or its folder cores, found none")
+    raise InputFileError(
+        f"{source}: cores: expected the core file {entry!r} in {folder} or its folder cores, found none"
+    )
 
 
 def _core(data: dict[str, Any], name: str, where: str, clock_hz: float, notes: list[str]) -> CoreSpec | None:
@@ -119,9 +122,7 @@ def _without_inner_dram(cores: dict[int, CoreSpec], dram: DramSpec | None) -> di
     """Cores without a DRAM level of their own: the accelerator's is shared."""
     if dram is None:
         return cores
-    return {
-        number: CoreSpec(**{**vars(core), "memories": split_dram(core.memories)[0]}) for number, core in cores.items()
-    }
+    return {number: replace(core, memories=split_dram(core.memories)[0]) for number, core in cores.items()}
 
 
 def _links(data: dict[str, Any], cores: dict[int, CoreSpec], notes: list[str], source: str) -> tuple[LinkSpec, ...]:

@@ -5,6 +5,7 @@ told otherwise. What a file asks for that the model lacks is noted, and becomes 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import sqrt
 from typing import Any
 
@@ -59,7 +60,7 @@ def read_zigzag(data: dict[str, Any], source: str, clock_hz: float) -> Accelerat
     notes: list[str] = []
     core = read_core(data, str(data.get("name", "core")), source, clock_hz, notes)
     memories, dram = split_dram(core.memories)
-    core = CoreSpec(**{**vars(core), "memories": memories})
+    core = replace(core, kind="compute", memories=memories)
     return AcceleratorSpec(
         core.name, (core,), dram=dram, clock_hz=clock_hz, source=source, description="a core in ZigZag's format",
         notes=tuple(notes),
@@ -107,7 +108,8 @@ def read_core(data: dict[str, Any], name: str, source: str, clock_hz: float, not
         raise InputFileError(f"{where}: expected as many sizes as dimensions ({len(names)}), found {len(sizes)}")
     systolic = array.get("systolic_dimensions") or ()
     memories = tuple(
-        _memory(key, memory, f"{source}: memories.{key}", notes) for key, memory in _need(data, "memories", source).items()
+        _memory(key, memory, f"{source}: memories.{key}", notes)
+        for key, memory in _need(data, "memories", source).items()
     )
     flow = data.get("dataflows")
     return CoreSpec(

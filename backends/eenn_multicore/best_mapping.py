@@ -81,7 +81,10 @@ def _evaluate(
     outputs, weights, inputs = outer_demand(hierarchy, mean, cycles)
     goals = {"latency": (total, joules), "energy": (joules, total), "edp": (total * joules, total)}[objective]
     best = _best(rows.owner, allocation.fits, *goals)
-    parts = [np.broadcast_to(part, total.shape)[best] for part in (cycles.compute, cycles.stall, cycles.onload, cycles.offload)]
+    parts = [
+        np.broadcast_to(part, total.shape)[best]
+        for part in (cycles.compute, cycles.stall, cycles.onload, cycles.offload)
+    ]
     return [
         MappedCost(
             *(float(part[i]) for part in parts),

@@ -79,7 +79,8 @@ def _ports(memory: MemorySpec, index: int, levels: tuple[tuple[int, ...], ...]) 
             Activity(operand, levels[operand].index(index), DIRECTIONS.index(traffic.direction))
             for operand in (OPERANDS.index(name) for name in memory.operands)
             for traffic in spec.carries
-            if traffic.operand == OPERANDS[operand] and index in levels[operand]
+            if traffic.operand == OPERANDS[operand]
+            and index in levels[operand]
             and OPERANDS[operand] in memory.operands
         )
         inputs = {traffic.operand for traffic in spec.carries} & {"weight", "input"}

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from eenn_multicore.best_mapping import MappedCost, Objective, best_mappings
 from eenn_multicore.problem import Problem, problem_of
-from eenn_rl.backbone import Layer
 from eenn_rl.hardware import AcceleratorSpec, CoreSpec, Dataflow, DramSpec, MemorySpec, Operand, PortSpec, Traffic
 from eenn_rl.schedule import CoreLayerCost, LayerRequest
 
@@ -31,20 +30,18 @@ class AnalyticalLayerModel:
     def cost(self, request: LayerRequest) -> CoreLayerCost:
         """Cost one layer on one core."""
         mapped = self.mapped(request)
+        mac_energy = request.layer.macs * precision_for(request.core, request.bits)[0]
+        energy = {"mac": mac_energy, **mapped.energy_j_by_memory}
         if not request.off_chip:
-            return CoreLayerCost(mapped.cycles, mapped.energy_j_by_memory, fits=mapped.fits)
-        return CoreLayerCost(
-            mapped.cycles, mapped.energy_j_by_memory, mapped.outer_bits, mapped.outer_demand, mapped.fits
-        )
+            return CoreLayerCost(mapped.cycles, energy, fits=mapped.fits)
+        return CoreLayerCost(mapped.cycles, energy, mapped.outer_bits, mapped.outer_demand, mapped.fits)
 
     def mapped(self, request: LayerRequest) -> MappedCost:
-        """One layer on one core under its best mapping, in detail."""
+        """One layer on one core under its best mapping, in detail; MAC energy excluded."""
         key = self._key(request)
         if key not in self._known:
             self.prepare([request])
-        mac_energy = request.layer.macs * precision_for(request.core, request.bits)[0]
-        energy = {"mac": mac_energy, **self._known[key].energy_j_by_memory}
-        return replace(self._known[key], energy_j_by_memory=energy)
+        return self._known[key]
 
     def prepare(self, requests: Iterable[LayerRequest]) -> None:
         """Cost many layers at once, so that later `cost` calls only look up."""

@@ -45,8 +45,7 @@ class Operand:
 def analyse(nest: Nest, hierarchy: Hierarchy, allocation: Allocation, factors: Floats) -> list[Operand | None]:
     """The movements of every operand in use, with `factors` [dimension, loop, rows] unrolled."""
     return [
-        _operand(nest, hierarchy, op, allocation.held[op], factors) if hierarchy.levels[op] else None
-        for op in range(3)
+        _operand(nest, hierarchy, op, allocation.held[op], factors) if hierarchy.levels[op] else None for op in range(3)
     ]
 
 
@@ -64,9 +63,7 @@ def _operand(nest: Nest, hierarchy: Hierarchy, op: int, held: list[Ints], factor
     elements = [np.ones(rows.count)]
     elements += [np.round(nest.elements(op, inside[level], held[level])) for level in range(levels)]
     alone = [np.ones(rows.count)]
-    alone += [
-        np.broadcast_to(nest.elements(op, inside[level], bounds[0]), rows.count) for level in range(levels)
-    ]
+    alone += [np.broadcast_to(nest.elements(op, inside[level], bounds[0]), rows.count) for level in range(levels)]
     spread = [np.round(alone[level + 1] / alone[level]) for level in range(levels)]
     partial = [
         nest.reduces_outside[bounds[level], nest.at] | _reduces(rows, unrolled_above(factors, feeds, level + 1))
@@ -80,14 +77,14 @@ def _operand(nest: Nest, hierarchy: Hierarchy, op: int, held: list[Ints], factor
     make = _output_movements if op == O else _input_movements
     return Operand(
         make(rows.bits[op], rows.partial_bits, elements, spread, cycles, counts, partial),
-        [elements[level + 1] * _width(rows.bits[op], rows.partial_bits, partial[level + 1], op) for level in range(levels)],
+        [
+            elements[level + 1] * _width(rows.bits[op], rows.partial_bits, partial[level + 1], op)
+            for level in range(levels)
+        ],
         partial,
         [_run(nest, nest.relevant_from[op], bounds[level], held[level]) for level in range(levels)],
         [_run(nest, nest.irrelevant_from[op], bounds[level], held[level]) for level in range(levels)],
-        [
-            np.round(np.prod(unrolled_above(factors, feeds, level + 1), axis=0))
-            for level in range(levels)
-        ],
+        [np.round(np.prod(unrolled_above(factors, feeds, level + 1), axis=0)) for level in range(levels)],
     )
 
 

@@ -78,9 +78,7 @@ def _limits(problem: Problem, core: CoreSpec, hierarchy: Hierarchy) -> list[list
     return limits
 
 
-def _fixed(
-    problem: Problem, core: CoreSpec, limits: list[list[int]], dataflow: Dataflow
-) -> list[Factors | None]:
+def _fixed(problem: Problem, core: CoreSpec, limits: list[list[int]], dataflow: Dataflow) -> list[Factors | None]:
     """The dataflow's factors, cut to the limits; None for array dimensions that it leaves open."""
     result: list[Factors | None] = []
     left = list(problem.sizes)

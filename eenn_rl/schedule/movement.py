@@ -24,7 +24,7 @@ class Mover:
             self._known[key] = self._move(*key)
         return self._known[key]
 
-    def _move(self, bits: float, source: Location, targets: tuple[int, ...], whole: bool) -> Movement:  # noqa: FBT001
+    def _move(self, bits: float, source: Location, targets: tuple[int, ...], whole: bool) -> Movement:
         if not targets:
             return Movement() if source.off_chip else self.to_dram(bits, source.cores)
         if source.off_chip:
@@ -86,9 +86,7 @@ class Mover:
             self._access(energy, core, "output", bits / len(sources), write=False)
         return self._through_port(bits, sources, energy, write=True)
 
-    def _through_port(
-        self, bits: float, cores: tuple[int, ...], energy: dict[str, float], *, write: bool
-    ) -> Movement:
+    def _through_port(self, bits: float, cores: tuple[int, ...], energy: dict[str, float], *, write: bool) -> Movement:
         dram = self.accelerator.dram
         if dram is None:
             return Movement(0.0, 0.0, tuple(energy.items()))
@@ -109,8 +107,6 @@ def join(*movements: Movement) -> Movement:
         energy = dict(first.energy_j_by_memory)
         for place, joules in second.energy_j_by_memory:
             _add(energy, place, joules)
-        return Movement(
-            first.latency_s + second.latency_s, first.dram_s + second.dram_s, tuple(energy.items())
-        )
+        return Movement(first.latency_s + second.latency_s, first.dram_s + second.dram_s, tuple(energy.items()))
 
     return reduce(after, movements)

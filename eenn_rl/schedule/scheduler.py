@@ -12,9 +12,9 @@ import numpy.typing as npt
 from eenn_rl.cost import CostReport, ExitCost, LayerCost, Span, StageCost, Violation
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.schedule.layer_model import LayerModel
-from eenn_rl.schedule.walker import Walker
 from eenn_rl.schedule.tables import Floats, Ints, MovementTable, SegmentTable, StageTable
 from eenn_rl.schedule.topology import outer_memory
+from eenn_rl.schedule.walker import Walker
 from eenn_rl.workload import Stage, Workload
 
 
@@ -29,6 +29,9 @@ class Path:
     energy_j: Floats
     latency_s: Floats
     resident: npt.NDArray[np.bool_]
+    """[n]: whether all weights stay on chip from one inference to the next."""
+    fits: npt.NDArray[np.bool_]
+    """[n]"""
 
 
 class Scheduler:
@@ -41,6 +44,8 @@ class Scheduler:
         self.movements = MovementTable(self.segments, self.walker)
         self.stages = StageTable(self.segments)
         capacity = [outer_memory(accelerator, core, "weight") for core in range(len(accelerator.cores))]
+        self._never = 1e9
+        """Bits of DRAM that no network here fills, so that its weights need not be added up."""
         self._capacity = np.array([memory.size_bits if memory else np.inf for memory in capacity], np.float64)
 
     def evaluate_batch(
@@ -49,7 +54,7 @@ class Scheduler:
         """Cost many architectures; see `eenn_rl.hookspecs.BatchBackend`."""
         used = index >= 0
         path = self._path(self.stages.ids_of(stages), np.where(used, index, 0), used)
-        return path.energy_j, path.latency_s, np.ones(len(index), bool)
+        return path.energy_j, path.latency_s, path.fits
 
     def evaluate(self, workload: Workload) -> CostReport:
         """Cost one network, broken down."""
@@ -57,7 +62,8 @@ class Scheduler:
         index = np.arange(len(ids))[None, :]
         path = self._path(ids, index, np.ones_like(index, bool))
         exits = tuple(ExitCost(float(e), float(t)) for e, t in zip(path.energy_j[0], path.latency_s[0], strict=True))
-        return CostReport(exits, self._violations(ids), self._stage_costs(ids, path), self._timeline(ids, path))
+        return CostReport(exits, self._violations(ids), self._stage_costs(ids, path), self._timeline(ids, path),
+                          self._peak_memory(ids, path))  # fmt: skip
 
     def _path(self, ids: Ints, index: Ints, used: npt.NDArray[np.bool_]) -> Path:
         """Follow every network stage by stage."""
@@ -98,15 +104,42 @@ class Scheduler:
             energy[:, k] = np.where(used[:, k], passed + wasted, 0.0)
             latency[:, k] = np.where(used[:, k], verdict[:, k], 0.0)
             last_verdict = verdict[:, k]
-        return Path(start, body_end, branch_start, verdict, energy, latency, resident)
+        return Path(start, body_end, branch_start, verdict, energy, latency, resident, self._fits(body, branch, used))
 
     def _resident(self, body: Ints, branch: Ints, used: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Whether all weights of a network fit the cores they are used on, at once."""
         if not self.accelerator.resident_weights:
             return np.zeros(len(body), bool)
+        return np.asarray((self._weights(body, branch, used) <= self._capacity).all(axis=1))
+
+    def _weights(self, body: Ints, branch: Ints, used: npt.NDArray[np.bool_]) -> Floats:
+        """[n, cores]: bits of all weights that each core uses."""
         weights = self.segments.weights.values
-        demand = ((weights[body] + weights[branch]) * used[:, :, None]).sum(axis=1)
-        return np.asarray((demand <= self._capacity).all(axis=1))
+        total = np.zeros((len(body), weights.shape[1]))
+        for k in range(body.shape[1]):
+            total += (weights[body[:, k]] + weights[branch[:, k]]) * used[:, k, None]
+        return total
+
+    def _peaks(self, body: Ints, branch: Ints, used: npt.NDArray[np.bool_]) -> Floats:
+        """[n, cores]: bits of activations that each core holds at its fullest."""
+        peak = self.segments.peak.values
+        most = np.zeros((len(body), peak.shape[1]))
+        for k in range(body.shape[1]):
+            most = np.maximum(most, np.maximum(peak[body[:, k]], peak[branch[:, k]]) * used[:, k, None])
+        return most
+
+    def _fits(self, body: Ints, branch: Ints, used: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Whether every segment fits alone, and all weights fit the DRAM, or the cores where there is none."""
+        alone = self.segments.alone.values
+        fits = ((alone[body] & alone[branch]) | ~used).all(axis=1)
+        dram = self.accelerator.dram
+        if dram is not None and dram.size_bits >= self._never:
+            return np.asarray(fits)
+        weights = self._weights(body, branch, used)
+        if dram is not None:
+            return np.asarray(fits & (weights.sum(axis=1) <= dram.size_bits))
+        demand = weights + self._peaks(body, branch, used)
+        return np.asarray(fits & (demand <= self._capacity).all(axis=1))
 
     def _overlaps(self, body: Ints, branch: Ints) -> npt.NDArray[np.bool_]:
         """Whether the branch of stage k runs beside the body of stage k+1: other cores, and speculation allowed."""
@@ -159,4 +192,37 @@ class Scheduler:
         return tuple(spans)
 
     def _violations(self, ids: Ints) -> tuple[Violation, ...]:
-        return ()
+        body, branch, used = self._segments_of(ids)
+        found: dict[Violation, None] = {}
+        for segment in (*body[0], *branch[0]):
+            found.update(dict.fromkeys(self.segments.segments[segment][0].violations))
+        dram = self.accelerator.dram
+        if dram is not None and dram.size_bits >= self._never:
+            return tuple(found)
+        weights = self._weights(body, branch, used)
+        if dram is not None:
+            total = float(weights.sum(axis=1)[0])
+            if total > dram.size_bits:
+                found[Violation("weights in DRAM", total / 8, dram.size_bits / 8, "bytes")] = None
+            return tuple(found)
+        demand = (weights + self._peaks(body, branch, used))[0]
+        for core, (bits, bound) in enumerate(zip(demand, self._capacity, strict=True)):
+            if bits > bound:
+                found[Violation(self._memory_name(core), float(bits) / 8, float(bound) / 8, "bytes")] = None
+        return tuple(found)
+
+    def _segments_of(self, ids: Ints) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
+        body, branch = self.stages.body.values[ids][None, :], self.stages.branch.values[ids][None, :]
+        return body, branch, np.ones(body.shape, bool)
+
+    def _memory_name(self, core: int) -> str:
+        memory = outer_memory(self.accelerator, core, "output")
+        return f"{self.accelerator.cores[core].name}.{memory.name}" if memory else self.accelerator.cores[core].name
+
+    def _peak_memory(self, ids: Ints, path: Path) -> dict[str, float]:
+        """Bytes in each core's outermost memory at its fullest: activations, and weights where they stay."""
+        body, branch, used = self._segments_of(ids)
+        held = self._peaks(body, branch, used)[0]
+        if path.resident[0]:
+            held = held + self._weights(body, branch, used)[0]
+        return {self._memory_name(core): float(bits) / 8 for core, bits in enumerate(held) if bits}

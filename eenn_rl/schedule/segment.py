@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from eenn_rl.cost import LayerCost
+from eenn_rl.cost import LayerCost, Violation
 from eenn_rl.schedule.topology import Location, Movement
 
 
@@ -73,5 +73,5 @@ class Segment:
     weight_bits: tuple[tuple[int, float], ...]
     """Weights used per core."""
     cores: frozenset[int]
-    unfit: tuple[str, ...]
-    """Layers for which a core has no room at all."""
+    violations: tuple[Violation, ...]
+    """What the segment alone asks in vain: room for a layer on a core, a bit-width that a core lacks."""

@@ -42,11 +42,12 @@ class SegmentTable:
 
     def __init__(self, accelerator: AcceleratorSpec, walker: Walker) -> None:
         self.walker = walker
-        self._ids: dict[tuple[tuple[Layer, ...], int, int], int] = {}
+        self._ids: dict[tuple[tuple[int, ...], int, int], int] = {}
         self.segments: list[tuple[Segment, Segment]] = []
         self.energy_j, self.latency_s, self.dram_s = (Column(np.float64, (2,)) for _ in range(3))
         self.need, self.exit = Column(np.int64), Column(np.int64)
-        self.weights, self.mask = Column(np.float64, (len(accelerator.cores),)), Column(np.int64)
+        self.weights, self.peak = (Column(np.float64, (len(accelerator.cores),)) for _ in range(2))
+        self.mask, self.alone = Column(np.int64), Column(np.bool_)
         self.entries: list[Tensor | None] = [None]
         self.needs: list[tuple[Need, ...]] = []
         self._entry_ids: dict[Tensor | None, int] = {None: 0}
@@ -54,7 +55,7 @@ class SegmentTable:
 
     def id_of(self, layers: tuple[Layer, ...], bits: int, allocation: int) -> int:
         """The id of a segment, walked when first met."""
-        key = (layers, bits, allocation)
+        key = (tuple(self.walker.number(layer) for layer in layers), bits, allocation)
         if key not in self._ids:
             self._ids[key] = len(self.segments)
             self._append(
@@ -67,19 +68,25 @@ class SegmentTable:
         self.energy_j.append((streamed.energy_j, resident.energy_j))
         self.latency_s.append((streamed.latency_s, resident.latency_s))
         self.dram_s.append((streamed.dram_s, resident.dram_s))
-        weights = np.zeros(self.weights.values.shape[1])
-        for core, bits in streamed.weight_bits:
-            weights[core] = bits
-        self.weights.append(weights)
+        for column, amounts in ((self.weights, streamed.weight_bits), (self.peak, streamed.peak_bits)):
+            row = np.zeros(column.values.shape[1])
+            for core, bits in amounts:
+                row[core] = bits
+            column.append(row)
+        self.alone.append(not streamed.violations)
         self.mask.append(sum(1 << core for core in streamed.cores))
-        if streamed.exit not in self._entry_ids:
-            self._entry_ids[streamed.exit] = len(self.entries)
-            self.entries.append(streamed.exit)
-        self.exit.append(self._entry_ids[streamed.exit])
+        self.exit.append(self.entry_id(streamed.exit))
         if streamed.needs not in self._need_ids:
             self._need_ids[streamed.needs] = len(self.needs)
             self.needs.append(streamed.needs)
         self.need.append(self._need_ids[streamed.needs])
+
+    def entry_id(self, tensor: Tensor) -> int:
+        """The id of a tensor that segments start from."""
+        if tensor not in self._entry_ids:
+            self._entry_ids[tensor] = len(self.entries)
+            self.entries.append(tensor)
+        return self._entry_ids[tensor]
 
 
 class MovementTable:
@@ -130,7 +137,7 @@ class StageTable:
 
     def __init__(self, segments: SegmentTable) -> None:
         self.segments = segments
-        self._ids: dict[Stage, int] = {}
+        self._ids: dict[tuple[object, ...], int] = {}
         self._known: dict[int, tuple[Stage, int]] = {}
         self.stages: list[Stage] = []
         self.body, self.branch, self.entry = Column(np.int64), Column(np.int64), Column(np.int64)
@@ -151,14 +158,14 @@ class StageTable:
         return result
 
     def _id_of(self, stage: Stage) -> int:
-        if stage not in self._ids:
-            self._ids[stage] = len(self.stages)
+        number = self.segments.walker.number
+        layers = tuple(number(layer) for layer in stage.layers), tuple(number(layer) for layer in stage.branch_layers)
+        key = (*layers, stage.bits, stage.core, stage.branch_core)
+        if key not in self._ids:
+            self._ids[key] = len(self.stages)
             self.stages.append(stage)
             self.body.append(self.segments.id_of(stage.layers, stage.bits, stage.core))
             self.branch.append(self.segments.id_of(stage.branch_layers, stage.bits, stage.branch_core))
             entry = Tensor(DRAM, float(stage.layers[0].input_elements * stage.bits))
-            if entry not in self.segments._entry_ids:  # noqa: SLF001
-                self.segments._entry_ids[entry] = len(self.segments.entries)  # noqa: SLF001
-                self.segments.entries.append(entry)
-            self.entry.append(self.segments._entry_ids[entry])  # noqa: SLF001
-        return self._ids[stage]
+            self.entry.append(self.segments.entry_id(entry))
+        return self._ids[key]

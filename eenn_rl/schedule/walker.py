@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 from eenn_rl.backbone import Layer
-from eenn_rl.cost import LayerCost
+from eenn_rl.cost import LayerCost, Violation
 from eenn_rl.hardware import AcceleratorSpec, Operand
 from eenn_rl.schedule.layer_model import CoreLayerCost, LayerModel, LayerRequest, PreparedLayerModel
 from eenn_rl.schedule.movement import Mover
@@ -15,8 +15,9 @@ from eenn_rl.schedule.topology import DRAM, Location, outer_memory
 from eenn_rl.workload import Stage
 
 ON_CHIP: frozenset[Operand] = frozenset()
-STREAMED: frozenset[Operand] = frozenset(("input", "output"))
-ALL_STREAMED: frozenset[Operand] = frozenset(("weight", "input", "output"))
+WEIGHTS: frozenset[Operand] = frozenset(("weight",))
+ACTIVATIONS: frozenset[Operand] = frozenset(("input", "output"))
+EVERYTHING: frozenset[Operand] = frozenset(("weight", "input", "output"))
 
 
 @dataclass
@@ -30,7 +31,7 @@ class _Walk:
     peak: dict[int, float] = field(default_factory=dict)
     costs: list[LayerCost] = field(default_factory=list)
     cores: set[int] = field(default_factory=set)
-    unfit: list[str] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
     dram_s: float = 0.0
 
 
@@ -48,25 +49,37 @@ class Walker:
         self._numbers: dict[int, tuple[Layer, int]] = {}
         memories = [outer_memory(accelerator, core, "output") for core in range(len(accelerator.cores))]
         self._capacity = [memory.size_bits if memory else float("inf") for memory in memories]
-        self._through_dram = not accelerator.keep_activations_on_chip and accelerator.dram is not None
+        self._options = self._placements()
+
+    def _placements(self) -> tuple[frozenset[Operand], ...]:
+        """What may stream from DRAM, in the order of preference; the first that finds room is taken."""
+        if self.accelerator.dram is None:
+            return (ON_CHIP,)
+        if self.accelerator.keep_activations_on_chip:
+            return (ON_CHIP, WEIGHTS, ACTIVATIONS, EVERYTHING)
+        return (ACTIVATIONS, EVERYTHING)
 
     def prepare(self, stages: Iterable[Stage]) -> None:
         """Tell a layer model that can use it which layers `stages` will ask for."""
         if not isinstance(self.model, PreparedLayerModel):
             return
-        wanted: list[LayerRequest] = []
-        seen: set[tuple[int, int, int]] = set()
-        off_chip = STREAMED if self._through_dram else ON_CHIP
+        wanted: dict[tuple[int, int, tuple[int, ...]], Layer] = {}
         for stage in stages:
             for layers, allocation in ((stage.layers, stage.core), (stage.branch_layers, stage.branch_core)):
                 for layer in layers:
-                    key = (self.number(layer), stage.bits, allocation)
-                    if key not in seen:
-                        seen.add(key)
-                        cores = self.cores_for(layer, allocation)
-                        parts = self.slices(layer, len(cores))
-                        wanted += self._requests(parts, cores[: len(parts)], stage.bits, off_chip)
-        self.model.prepare(wanted)
+                    cores = self.cores_for(layer, allocation)
+                    wanted[self.number(layer), stage.bits, cores] = layer
+        for off_chip in self._options:
+            requests = {
+                key: list(self._requests(self.slices(layer, len(key[2])), key[2], key[1], off_chip))
+                for key, layer in wanted.items()
+            }
+            self.model.prepare(request for several in requests.values() for request in several)
+            wanted = {
+                key: wanted[key]
+                for key, several in requests.items()
+                if not all(self.model.cost(request).fits for request in several)
+            }
 
     def number(self, layer: Layer) -> int:
         """A small integer for a layer, found by identity where it was met before: hashing a layer is slow."""
@@ -91,6 +104,7 @@ class Walker:
     def walk(self, layers: Sequence[Layer], bits: int, allocation: int, *, resident: bool = False) -> Segment:
         """Run `layers` at `bits` on `allocation`; `resident` weights are not loaded."""
         walk = _Walk()
+        walk.violations += self._unsupported(bits, allocation) if layers else ()
         last_use = {name: index for index, layer in enumerate(layers) for name in layer.reads}
         for index, layer in enumerate(layers):
             run = self.run_layer(layer, bits, self.cores_for(layer, allocation), resident=resident)
@@ -108,7 +122,7 @@ class Walker:
             tuple(sorted(walk.peak.items())),
             tuple(sorted(walk.weights.items())),
             frozenset(walk.cores),
-            tuple(walk.unfit),
+            tuple(walk.violations),
         )
 
     def _step(self, walk: _Walk, layer: Layer, bits: int, run: LayerRun) -> None:
@@ -129,67 +143,66 @@ class Walker:
         for core in run.cores:
             walk.weights[core] = walk.weights.get(core, 0.0) + layer.weight_elements * bits / len(run.cores)
         if not run.fits:
-            walk.unfit.append(layer.name)
+            walk.violations.append(self._no_room(layer, bits, run.cores))
+
+    def _no_room(self, layer: Layer, bits: int, cores: tuple[int, ...]) -> Violation:
+        demand = (layer.weight_elements + layer.input_elements + layer.output_elements) * bits / 8 / len(cores)
+        bound = min(self._capacity[core] for core in cores) / 8
+        names = "+".join(self.accelerator.cores[core].name for core in cores)
+        return Violation(f"layer {layer.name} on {names}", demand, min(bound, demand), "bytes")
+
+    def _unsupported(self, bits: int, allocation: int) -> tuple[Violation, ...]:
+        supported = self.accelerator.allocation_bits(allocation)
+        if bits in supported:
+            return ()
+        name = self.accelerator.allocation_name(allocation)
+        return (Violation(f"bit-width on {name}", float(bits), float(max(supported, default=0)), "bits"),)
 
     def run_layer(self, layer: Layer, bits: int, cores: tuple[int, ...], *, resident: bool) -> LayerRun:
         """One layer on all of `cores` at once: its weights loaded, computed, its output stored where it fits."""
         key = (self.number(layer), bits, cores, resident)
         if key not in self._runs:
-            parts = self.slices(layer, len(cores))
-            used = cores[: len(parts)]
-            if self._through_dram:
-                self._runs[key] = self._streamed(layer, bits, used, parts, resident=resident)
-            else:
-                self._runs[key] = self._kept(layer, bits, used, parts, resident=resident)
+            self._runs[key] = self._run(layer, bits, cores, resident=resident)
         return self._runs[key]
 
-    def _kept(
-        self, layer: Layer, bits: int, cores: tuple[int, ...], parts: tuple[Layer, ...], *, resident: bool
-    ) -> LayerRun:
-        """A layer whose operands lie on chip: weights are loaded first, its output stays where there is room."""
-        costs = self._costs(parts, cores, bits, ON_CHIP)
-        if not all(cost.fits for cost in costs) and self.accelerator.dram is not None:
-            return self._streamed(layer, bits, cores, parts, resident=resident)
+    def _run(self, layer: Layer, bits: int, cores: tuple[int, ...], *, resident: bool) -> LayerRun:
+        parts = self.slices(layer, len(cores))
+        cores = cores[: len(parts)]
+        for off_chip in self._options:
+            costs = self._costs(parts, cores, bits, off_chip)
+            if all(cost.fits for cost in costs):
+                break
         total = Cost()
-        if layer.weight_elements and not resident:
+        if layer.weight_elements and "weight" not in off_chip and not resident:
             total.move(self.mover.from_dram(layer.weight_elements * bits, cores, whole=False, operand="weight"))
-        total.latency_s += max(seconds for seconds in self._seconds(costs, cores))
+        seconds = self._compute_seconds(costs, cores)
+        total.latency_s += seconds
         for cost in costs:
             total.add_energy(cost.energy_j_by_memory.items())
-        output = Tensor(Location(cores), float(layer.output_elements * bits))
-        if self.accelerator.dram is not None and any(output.bits / len(cores) > self._capacity[c] for c in cores):
-            total.move(self.mover.to_dram(output.bits, cores))
-            output = Tensor(DRAM, output.bits)
-        cycles = max(cost.cycles for cost in costs)
-        fits = all(cost.fits for cost in costs)
-        return LayerRun(self._layer_cost(layer, cores, cycles, total), cores, total.dram_s, output, False, fits)  # noqa: FBT003
-
-    def _streamed(
-        self, layer: Layer, bits: int, cores: tuple[int, ...], parts: tuple[Layer, ...], *, resident: bool
-    ) -> LayerRun:
-        """A layer whose activations stream from and to DRAM; its weights too, where they do not fit.
-
-        The port is one: cores whose demands exceed its width take turns. Inputs are broadcast.
-        """
+        output = Tensor(DRAM if "output" in off_chip else Location(cores), float(layer.output_elements * bits))
         dram = self.accelerator.dram
-        assert dram is not None  # noqa: S101  (checked by the caller)
-        costs, total = self._costs(parts, cores, bits, STREAMED), Cost()
-        if not all(cost.fits for cost in costs):
-            costs = self._costs(parts, cores, bits, ALL_STREAMED)
-        elif layer.weight_elements and not resident:
-            total.move(self.mover.from_dram(layer.weight_elements * bits, cores, whole=False, operand="weight"))
-        inputs, others = max(c.dram_demand[0] for c in costs), sum(c.dram_demand[1] for c in costs)
-        turns = max(1, ceil((inputs + others) / dram.bandwidth_bits))
-        seconds = list(self._seconds(costs, cores))
-        streaming = min(sum(seconds), turns * max(seconds))
-        total.latency_s += streaming
-        total.dram_s += sum(cost.dram_bits for cost in costs) / dram.bandwidth_bits / self.accelerator.clock_hz
-        for cost in costs:
-            total.add_energy(cost.energy_j_by_memory.items())
-        output = Tensor(DRAM, float(layer.output_elements * bits))
-        cycles = streaming * self.accelerator.cores[cores[0]].clock_hz
+        if dram is not None:
+            total.dram_s += sum(cost.dram_bits for cost in costs) / dram.bandwidth_bits / self.accelerator.clock_hz
+            if any(output.bits / len(cores) > self._capacity[core] for core in output.location.cores):
+                total.move(self.mover.to_dram(output.bits, cores))
+                output = Tensor(DRAM, output.bits)
         fits = all(cost.fits for cost in costs)
-        return LayerRun(self._layer_cost(layer, cores, cycles, total), cores, total.dram_s, output, True, fits)  # noqa: FBT003
+        report = self._layer_cost(layer, cores, seconds, total)
+        return LayerRun(report, cores, total.dram_s, output, "input" in off_chip, fits)
+
+    def _compute_seconds(self, costs: list[CoreLayerCost], cores: tuple[int, ...]) -> float:
+        """Time until the slowest core is done.
+
+        The DRAM port is one: where operands stream, cores whose demands exceed its width take turns. Inputs are
+        broadcast.
+        """
+        clocks = [self.accelerator.cores[core].clock_hz for core in cores]
+        seconds = [cost.cycles / clock for cost, clock in zip(costs, clocks, strict=True)]
+        if self.accelerator.dram is None or not any(cost.dram_bits for cost in costs):
+            return max(seconds)
+        demand = max(c.dram_demand[0] for c in costs) + sum(c.dram_demand[1] for c in costs)
+        turns = max(1, ceil(demand / self.accelerator.dram.bandwidth_bits))
+        return min(sum(seconds), turns * max(seconds))
 
     def _costs(
         self, parts: tuple[Layer, ...], cores: tuple[int, ...], bits: int, off_chip: frozenset[Operand]
@@ -199,15 +212,12 @@ class Walker:
     def _requests(
         self, parts: tuple[Layer, ...], cores: tuple[int, ...], bits: int, off_chip: frozenset[Operand]
     ) -> Iterator[LayerRequest]:
-        for core, part in zip(cores, parts, strict=True):
+        for core, part in zip(cores, parts, strict=False):
             yield LayerRequest(part, self.accelerator.cores[core], bits, off_chip)
 
-    def _seconds(self, costs: list[CoreLayerCost], cores: tuple[int, ...]) -> Iterator[float]:
-        for core, cost in zip(cores, costs, strict=True):
-            yield cost.cycles / self.accelerator.cores[core].clock_hz
-
-    def _layer_cost(self, layer: Layer, cores: tuple[int, ...], cycles: float, total: Cost) -> LayerCost:
+    def _layer_cost(self, layer: Layer, cores: tuple[int, ...], seconds: float, total: Cost) -> LayerCost:
         specs = [self.accelerator.cores[core] for core in cores]
+        cycles = seconds * specs[0].clock_hz
         units = sum(spec.array_size for spec in specs)
         return LayerCost(
             layer.name, "+".join(spec.name for spec in specs), cycles, total.latency_s, sum(total.energy.values()),
