@@ -171,7 +171,9 @@ def main() -> None:
             Path(mapping).write_text(yaml.safe_dump(FREE))
         elif not Path(mapping).is_file():
             mapping = str(inside / "mapping" / f"{mapping}.yaml")
-        layers = json.loads(options.layers.read_text()) if options.layers else random_layers(options.seed, options.count)
+        layers = (
+            json.loads(options.layers.read_text()) if options.layers else random_layers(options.seed, options.count)
+        )
         records = []
         for layer in layers:
             row = layer | {"hardware": Path(core).stem, "mapping": options.mapping, "bits": options.bits}
