@@ -7,6 +7,7 @@ import torch
 from eenn_agents.agent import Agent, State, Task
 from eenn_agents.local import LocalSearch
 from eenn_agents.model import Episodes, EpisodicPPO, build_model, joined
+from eenn_agents.policy_file import policy_for
 from eenn_envs.core import EpisodeCore
 from eenn_envs.vector import EENNVectorEnv
 from eenn_rl.space import Genomes
@@ -149,7 +150,11 @@ class PolicyThenLocal:
 
 
 def make(task: Task) -> Agent:
-    """The default agent, from an untrained policy."""
-    problem = task.ledger.problem
-    environment = EENNVectorEnv(task.evaluator, num_envs=1, layout=problem.layout)
-    return PolicyThenLocal(task, build_model(environment, task.seed, task.settings.tensorboard))
+    """The default agent: from the policy that the settings name, the shipped one where it fits, or an untrained one."""
+    layout = task.ledger.problem.layout
+    policy = policy_for(task.settings.policy, layout, task.space.backbone.name)
+    environment = EENNVectorEnv(task.evaluator, num_envs=1, layout=layout)
+    model = build_model(environment, task.seed, task.settings.tensorboard)
+    if policy is not None:
+        policy.load_into(model)
+    return PolicyThenLocal(task, model)

@@ -1,0 +1,148 @@
+"""Policies as files: an .npz of the acting network's weights and a JSON description; nothing in it is ever run."""
+
+import json
+import zipfile
+from dataclasses import dataclass
+from importlib import resources
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from eenn_agents.model import EpisodicPPO
+from eenn_envs.layout import Layout
+from eenn_rl.errors import EennError, InputFileError, InvalidValueError
+from eenn_rl.serialization import from_json, to_json
+
+FORMAT_VERSION = 1
+ACTOR = ("mlp_extractor.policy_net.", "action_net.")
+"""The parts of stable-baselines3's policy that act."""
+
+
+@dataclass(frozen=True)
+class PolicyInfo:
+    """What a policy was trained for: the layout of its problems, the backbone, and how."""
+
+    layout: Layout
+    backbone: str
+    trained: dict[str, Any]
+    format_version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The weights of a policy by name, and what they are for."""
+
+    info: PolicyInfo
+    weights: dict[str, npt.NDArray[np.float32]]
+
+    def fits(self, layout: Layout, backbone: str) -> str | None:
+        """Why this policy cannot serve problems of `layout` over `backbone`, in one line; None where it can."""
+        if self.info.backbone != backbone:
+            return f"it was trained for backbone {self.info.backbone!r}, the problem's is {backbone!r}"
+        for name in ("branches", "bits", "exits", "allocations", "cores", "blocks"):
+            ours, theirs = getattr(self.info.layout, name), getattr(layout, name)
+            if ours != theirs:
+                return f"it was trained for {name} {ours}, the problem has {theirs}"
+        return None
+
+    def load_into(self, model: EpisodicPPO) -> None:
+        """Give the model's acting network these weights."""
+        model.policy.load_state_dict(
+            {**model.policy.state_dict(), **{name: torch.from_numpy(value) for name, value in self.weights.items()}}
+        )
+
+
+def policy_of(model: EpisodicPPO, layout: Layout, backbone: str, trained: dict[str, Any]) -> Policy:
+    """The model's acting network as a policy; `trained` says how it came to be."""
+    weights = {
+        name: value.detach().numpy().astype(np.float32)
+        for name, value in model.policy.state_dict().items()
+        if name.startswith(ACTOR)
+    }
+    return Policy(PolicyInfo(layout, backbone, trained), weights)
+
+
+def save_policy(path: Path, policy: Policy) -> None:
+    """Write `policy` to `path`; weights are kept in half precision, which changes no decision that matters."""
+    text = json.dumps(to_json(policy.info)).encode()
+    arrays = {name: value.astype(np.float16) for name, value in policy.weights.items()}
+    buffer = BytesIO()
+    np.savez_compressed(buffer, info=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_bytes(buffer.getvalue())
+    unfinished.replace(path)
+
+
+def load_policy(path: Path) -> Policy:
+    """The policy in a file; raises `InputFileError` for anything that is none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        data = json.loads(arrays.pop("info").tobytes())
+    except FileNotFoundError:
+        raise InputFileError(f"{path}: expected a policy file, found none: check the path, or pretrain one") from None
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputFileError(
+            f"{path}: expected a policy (an .npz that `eenn-rl pretrain` wrote), found something else: "
+            f"{type(error).__name__}"
+        ) from None
+    info = from_json(PolicyInfo, data, str(path))
+    if info.format_version != FORMAT_VERSION:
+        raise InputFileError(
+            f"{path}: expected policy format {FORMAT_VERSION}, found {info.format_version}: pretrain anew"
+        )
+    return Policy(info, _checked(arrays, info.layout, path))
+
+
+def _checked(arrays: dict[str, Any], layout: Layout, path: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """The weights, if they chain from the observation to the actions."""
+    names = sorted(name for name in arrays if name.endswith(".weight"))
+    *hidden, last = sorted(names, key=lambda name: (name.startswith("action_net"), name))
+    width = layout.observations
+    for name in (*hidden, last):
+        weight, bias = arrays[name], arrays.get(name.removesuffix("weight") + "bias")
+        if weight.ndim != 2 or weight.shape[1] != width or bias is None or bias.shape != weight.shape[:1]:
+            raise InputFileError(f"{path}: expected {name} to take {width} values, found shape {weight.shape}")
+        width = weight.shape[0]
+    if width != layout.actions or not all(np.isfinite(value).all() for value in arrays.values()):
+        raise InputFileError(f"{path}: expected finite weights that end in {layout.actions} actions, found {width}")
+    return {name: value.astype(np.float32) for name, value in arrays.items()}
+
+
+def shipped_policy(backbone: str) -> Policy | None:
+    """The policy that comes with the package for `backbone`; None where there is none."""
+    source = resources.files("eenn_agents") / "policies" / f"{backbone}.npz"
+    if not source.is_file():
+        return None
+    with resources.as_file(source) as path:
+        return load_policy(path)
+
+
+def policy_for(wanted: str | None, layout: Layout, backbone: str) -> Policy | None:
+    """What the setting `policy` asks for: a file's, the shipped one, or None for an untrained one.
+
+    Without a wish, the shipped policy where it fits. Raises `EennError` where what is asked for is missing or does not
+    fit.
+    """
+    if wanted == "untrained":
+        return None
+    if wanted not in (None, "shipped"):
+        return _fitting(load_policy(Path(str(wanted))), layout, backbone, str(wanted))
+    policy = shipped_policy(backbone)
+    if wanted is None:
+        return policy if policy is not None and policy.fits(layout, backbone) is None else None
+    if policy is None:
+        raise InvalidValueError(f"no policy is shipped for backbone {backbone!r}: pretrain one, or use `untrained`")
+    return _fitting(policy, layout, backbone, "the shipped policy")
+
+
+def _fitting(policy: Policy, layout: Layout, backbone: str, name: str) -> Policy:
+    reason = policy.fits(layout, backbone)
+    if reason is not None:
+        raise EennError(f"{name}: {reason}: pretrain one for this problem, or use `untrained`")
+    return policy
