@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from eenn_rl.cli import VERBS, main
+from eenn_rl.cli import main
+from eenn_rl.verbs import VERBS
 
 
 def run(*words: str) -> int:

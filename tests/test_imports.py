@@ -26,7 +26,7 @@ FLOORS = [
 """The core, from the ground up: a module imports only from lower floors (or its own package)."""
 
 BACKENDS_MAY_IMPORT = {"backbone", "hardware", "workload", "cost", "schedule", "hookspecs", "errors"}
-KNOW_THE_AGENTS = {"cli", "run", "replay", "compare", "pretrain", "propose"}
+KNOW_THE_AGENTS = {"verbs", "run", "replay", "compare", "pretrain", "propose"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -1,0 +1,209 @@
+"""The verbs of the command line: each one's options, and what it does. What is heavy is imported when a verb runs."""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from eenn_rl.errors import InvalidValueError
+
+Arguments = argparse.Namespace
+Parser = argparse.ArgumentParser
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the command line: its one-line help, its options and what it does."""
+
+    help_text: str
+    add_options: Callable[[Parser], None]
+    run: Callable[[Arguments], int]
+
+
+def _train_options(parser: Parser) -> None:
+    from eenn_rl.config import RunConfig
+    from eenn_rl.options import add_options
+
+    parser.add_argument("--run", type=Path, metavar="DIR", help="run folder (default: runs/<time>-<seed>, always new)")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the run folder (the newest, if --run is absent)"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="start from this configuration (a run's config.json)"
+    )
+    add_options(parser, RunConfig)
+
+
+def _train(arguments: Arguments) -> int:
+    from eenn_rl.config import RunConfig
+    from eenn_rl.options import given
+    from eenn_rl.run import train
+    from eenn_rl.show import show
+
+    folder = train(given(arguments, RunConfig), run=arguments.run, resume=arguments.resume, config=arguments.config)
+    show(folder.path)
+    return 0
+
+
+def _verify_options(parser: Parser) -> None:
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--top", type=_positive, metavar="N", help="how many of the best (default: as in train)")
+    parser.add_argument("--backend", metavar="NAME", help="cost the verified architectures by this backend instead")
+
+
+def _verify(arguments: Arguments) -> int:
+    from eenn_rl.show import show
+    from eenn_rl.verify import recost_run, verify_run
+
+    if arguments.backend is not None:
+        print(recost_run(arguments.run, arguments.backend, arguments.top))
+        return 0
+    holds = verify_run(arguments.run, arguments.top)
+    show(arguments.run)
+    return 0 if holds else 1
+
+
+def _show_options(parser: Parser) -> None:
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--json", action="store_true", help="for a program")
+
+
+def _show(arguments: Arguments) -> int:
+    from eenn_rl.show import show
+
+    show(arguments.run, as_json=arguments.json)
+    return 0
+
+
+def _replay_options(parser: Parser) -> None:
+    parser.add_argument("file", type=Path, help="trajectories.h5")
+    parser.add_argument("--backend", metavar="NAME", help="cost the logged architectures by this backend instead")
+    parser.add_argument("--accelerator", metavar="NAME|FILE", help="cost them on this accelerator instead")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the new costs (default: beside FILE)")
+
+
+def _replay(arguments: Arguments) -> int:
+    from eenn_rl.display import Display
+    from eenn_rl.replay import replay_file, rescore
+
+    with Display() as display:
+        if arguments.backend is None and arguments.accelerator is None:
+            result = replay_file(arguments.file, display)
+            lines, status = result.lines(), result.exit_status
+        else:
+            moved = rescore(arguments.file, arguments.backend, arguments.accelerator, arguments.out, display)
+            lines, status = moved.lines(), 0
+    print("\n".join(lines))
+    return status
+
+
+def _export_options(parser: Parser) -> None:
+    parser.add_argument("run", type=Path, help="run folder (or, but for onnx, a trajectories.h5)")
+    parser.add_argument("--to", required=True, choices=("onnx", "minari", "csv", "json", "parquet"), help="format")
+    parser.add_argument("target", type=Path, metavar="TARGET", help="folder (onnx, minari) or file to write")
+    parser.add_argument("--architecture", type=_positive, default=1, metavar="N", help="onnx: which one (default: 1)")
+
+
+def _export(arguments: Arguments) -> int:
+    if arguments.to == "onnx":
+        from eenn_rl.export_onnx import export_run
+
+        export_run(arguments.run, arguments.target, arguments.architecture)
+        print(f"written: {arguments.target} (see its manifest.json)")
+        return 0
+    from eenn_rl.display import Display
+    from eenn_rl.export_log import export_log
+
+    with Display() as display:
+        rows = export_log(arguments.run, arguments.to, arguments.target, display)
+    print(f"written: {arguments.target} ({rows:,} {'episodes' if arguments.to == 'minari' else 'rows'})")
+    return 0
+
+
+def _cost_options(parser: Parser) -> None:
+    parser.add_argument(
+        "file", type=Path, help="a list of layers (JSON), an architecture file (JSON) or an ONNX network"
+    )
+    parser.add_argument("--accelerator", default="quad_edge_tpu", metavar="NAME|FILE", help="(default: quad_edge_tpu)")
+    parser.add_argument("--backend", default="multicore", metavar="NAME", help="(default: multicore)")
+    parser.add_argument("--core", type=_natural, metavar="N", help="allocation that runs the layers (default: 0)")
+    parser.add_argument("--mapping", type=Path, metavar="FILE", help="ZigZag mapping file")
+    parser.add_argument("--clock-hz", type=float, metavar="X", help="clock of an accelerator file that names none")
+    parser.add_argument("--json", action="store_true", help="for a program")
+
+
+def _cost(arguments: Arguments) -> int:
+    from eenn_rl.cost_report import run_cost
+
+    print(
+        run_cost(
+            arguments.file, arguments.accelerator, arguments.backend, arguments.core, arguments.mapping,
+            as_json=arguments.json, clock_hz=arguments.clock_hz,
+        )
+    )  # fmt: skip
+    return 0
+
+
+def _backends_options(parser: Parser) -> None:
+    parser.add_argument("action", nargs="?", choices=("new",), help="new: write a package for a backend of your own")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="what users will pass to --backend")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="where to write it (default: eenn-NAME)")
+    parser.add_argument("--json", action="store_true", help="for a program")
+
+
+def _backends(arguments: Arguments) -> int:
+    from eenn_rl.backends_view import backends_data, backends_text
+
+    if arguments.action == "new":
+        from eenn_rl.backend_template import write_package
+
+        if arguments.name is None:
+            raise InvalidValueError("eenn-rl backends new: expected a NAME, found none: eenn-rl backends new my-chip")
+        print(f"written: {write_package(arguments.name, arguments.folder)} (see its README.md)")
+        return 0
+    print(json.dumps(backends_data(), indent=1) if arguments.json else backends_text())
+    return 0
+
+
+def _accelerators_options(parser: Parser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME|FILE", help="one of them, in full")
+
+
+def _accelerators(arguments: Arguments) -> int:
+    from eenn_rl.accelerator_view import accelerators_text
+
+    print(accelerators_text(arguments.name))
+    return 0
+
+
+def _positive(text: str) -> int:
+    return _at_least(1, text)
+
+
+def _natural(text: str) -> int:
+    return _at_least(0, text)
+
+
+def _at_least(bound: int, text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = bound - 1
+    if value < bound:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least {bound}, found {text!r}")
+    return value
+
+
+VERBS: dict[str, Verb] = {
+    "train": Verb("design an early-exit network: estimate, search, train in full, verify", _train_options, _train),
+    "verify": Verb("train the best architectures of a run in full and measure them", _verify_options, _verify),
+    "show": Verb("the results of a run", _show_options, _show),
+    "replay": Verb("re-execute every logged episode and compare bit by bit", _replay_options, _replay),
+    "export": Verb(
+        "a run for others: onnx to deploy; minari, csv, json, parquet to learn from", _export_options, _export
+    ),
+    "cost": Verb("energy and latency of layers, an architecture or an ONNX network", _cost_options, _cost),
+    "backends": Verb("the hardware backends that are installed", _backends_options, _backends),
+    "accelerators": Verb("the accelerators that are shipped", _accelerators_options, _accelerators),
+}
