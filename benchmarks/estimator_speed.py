@@ -6,7 +6,8 @@ Without --tables, tables of 5,000 random samples stand in for measured ones: spe
 evaluation is the whole of it: thresholds, accuracy, costs by the `multicore` backend on `quad_edge_tpu`, constraints,
 reward. Rates are per second of processor time on one core. Architectures that differ in cores alone share a *profile*,
 whose thresholds are tuned once: `cold` counts this tuning for every profile met, `warm` are new architectures whose
-profiles were met before.
+profiles were met before. `from_nothing` is the mean over many random architectures of a space with few profiles, the
+tuning of all of them included.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,8 @@ BITS = (2, 4, 8)
 MOST_PATHS = 40
 BATCH = 8192
 EXHAUSTIVE_PROFILES = 40
+FEW_PROFILES = 20_000
+FROM_NOTHING = 1_000_000
 COSTS_PER_PROFILE = 20
 
 
@@ -100,12 +104,27 @@ def rate(count: int, seconds: float) -> float:
 
 
 def on_other_cores(space: SearchSpace, genomes: Genomes, rng: np.random.Generator) -> Genomes:
-    """The same networks on random other allocations: new architectures of known profiles."""
+    """The same networks on other allocations, each stage and its branch on one: new architectures, known profiles."""
     moved = genomes.copy()
     used = moved[:, :, LOCATION] >= 0
     count = len(space.accelerator.allocations)
-    moved[:, :, CORE:][used] = rng.integers(0, count, (int(used.sum()), 2)).astype(np.int16)
+    moved[:, :, CORE:][used] = rng.integers(0, count, (int(used.sum()), 1)).astype(np.int16)
     return moved[space.legal(moved)]
+
+
+def profiles_of(space: SearchSpace) -> int:
+    """How many profiles a space has: its architectures on one allocation."""
+    return replace(space, accelerator=replace(space.accelerator, allocations=((0,),))).size
+
+
+def from_nothing(tables: AccuracyTables, seed: int, count: int) -> dict[str, Any]:
+    """Evaluations per second over `count` random architectures, every profile's tuning included."""
+    evaluator, rng = made(tables), np.random.default_rng(seed + 3)
+    seconds = 0.0
+    for _ in range(count // BATCH):
+        genomes = evaluator.space.sample(rng, BATCH)
+        seconds += timed(lambda genomes=genomes: evaluator.evaluate_batch(genomes))[1]
+    return {"from_nothing_distinct": evaluator.distinct, "from_nothing_per_second": rate(evaluator.distinct, seconds)}
 
 
 def speed(tables: AccuracyTables, seed: int, batches: int) -> dict[str, Any]:
@@ -115,8 +134,9 @@ def speed(tables: AccuracyTables, seed: int, batches: int) -> dict[str, Any]:
     genomes = space.sample(rng, BATCH)
     _, cold = timed(lambda: evaluator.evaluate_batch(genomes))
     profiles = len(np.unique(genomes[:, :, :3].reshape(len(genomes), -1), axis=0))
-    others = [on_other_cores(space, genomes, rng) for _ in range(batches)]
-    evaluator.evaluate_batch(others.pop())
+    others = [on_other_cores(space, genomes, rng) for _ in range(batches + 3)]
+    for _ in range(3):
+        evaluator.evaluate_batch(others.pop())
     before = evaluator.distinct
     _, warm = timed(lambda: [evaluator.evaluate_batch(batch) for batch in others])
     new = evaluator.distinct - before
@@ -128,7 +148,9 @@ def speed(tables: AccuracyTables, seed: int, batches: int) -> dict[str, Any]:
     _, plain = timed(
         lambda: [evaluator.estimator.estimate(*pair) for pair in zip(others[0][:400], levels, strict=True)]
     )
+    few = profiles_of(space) <= FEW_PROFILES
     return {
+        "profiles_in_space": profiles_of(space),
         "batch_cold_per_second": rate(len(genomes), cold),
         "profiles_in_cold_batch": profiles,
         "tuning_seconds_per_profile": round(cold / profiles, 7),
@@ -137,6 +159,7 @@ def speed(tables: AccuracyTables, seed: int, batches: int) -> dict[str, Any]:
         "single_per_second": rate(len(architectures), single),
         "plain_arrays_at_given_thresholds_per_second": rate(len(levels), plain),
         "ratio_batch_warm_to_plain": round(new / warm * plain / len(levels), 1),
+        **(from_nothing(tables, seed, FROM_NOTHING) if few else {}),
     }
 
 
