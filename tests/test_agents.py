@@ -19,7 +19,7 @@ from eenn_rl.search import AgentSettings
 
 Synthetic = synthetic.SyntheticEvaluator
 SETTINGS = AgentSettings(budget=260, policy="untrained", episodes_per_update=16)
-SAMPLERS = ("ppo", "local", "evolution", "random")
+SAMPLERS = ("ppo", "local", "evolution", "nsga2", "random")
 
 
 class Kept:
@@ -188,7 +188,7 @@ def test_results_are_ranked_and_feasible() -> None:
     assert result.curve[-1] == rewards[0]
 
 
-@pytest.mark.parametrize("agent", ["ppo", "local", "evolution"])
+@pytest.mark.parametrize("agent", ["ppo", "local", "evolution", "nsga2"])
 def test_learning_agents_beat_random_search(agent: str) -> None:
     """At 260 evaluations each agent's median over five seeds lies above random search's."""
     found = {

@@ -64,6 +64,12 @@ class Ledger:
         reward = self._columns["reward"]
         return np.array([reward[self._numbers[genome.tobytes()]] for genome in genomes])
 
+    def qualities(self, genomes: Genomes) -> tuple[Floats, Floats]:
+        """Accuracy and energy-latency product (J s) of architectures that have been evaluated."""
+        numbers = [self._numbers[genome.tobytes()] for genome in genomes]
+        accuracy, elp = (np.array([self._columns[name][number] for number in numbers]) for name in ("accuracy", "elp"))
+        return accuracy, elp
+
     def evaluate(self, genomes: Genomes) -> npt.NDArray[np.float64]:
         """The rewards of `genomes` in order, float64 [m]; m < n where the budget ended before the last new one."""
         fresh: list[Genomes] = []

@@ -79,13 +79,9 @@ class Pretraining:
         problems = self._drawn(state.update)
         group = np.repeat(np.arange(len(problems)), settings.episodes)
         episodes = self.model.sample_episodes(EpisodeCore(problems, group), self._generator)
-        rewards = np.concatenate(
-            [
-                problem.evaluator.evaluate_batch(episodes.genomes[group == i]).reward
-                for i, problem in enumerate(problems)
-            ]
-        )
-        table = rewards.reshape(len(problems), settings.episodes)
+        genomes = episodes.genomes.reshape(len(problems), settings.episodes, *episodes.genomes.shape[1:])
+        batches = zip(problems, genomes, strict=True)
+        table = np.stack([problem.evaluator.evaluate_batch(batch).reward for problem, batch in batches])
         advantages = (table - table.mean(1, keepdims=True)) / (table.std(1, keepdims=True) + 0.05)
         left = 1 - state.update / settings.updates
         self.model.update(
