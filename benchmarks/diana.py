@@ -1,13 +1,20 @@
 """How far the diana backend is off the published figures of the chip.
 
 Published (Houshmand et al., JSSC 58(1), 2023): peaks of 600 TOPS/W (analog) and 14 TOPS/W (digital), and 7.02 TOPS/W
-end to end for a CIFAR-10 residual network. A MAC counts as two operations. Writes results/diana.json.
+end to end for a CIFAR-10 residual network. A MAC counts as two operations. Writes results/diana.json; given a run of
+``eenn-rl train --backend diana``, also what that search found.
+
+    python benchmarks/diana.py [--run RUN]
 """
 
+import argparse
 import json
 import platform
+import subprocess
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from eenn_diana import parameters as p
 from eenn_diana.backend import DianaBackend
@@ -78,14 +85,46 @@ def networks() -> list[Row]:
     return rows
 
 
+def found(run: Path) -> dict[str, Any]:
+    """What a search on the chip found: the static networks, and every verified architecture with the cores it uses."""
+    command = [sys.executable, "-m", "eenn_rl.cli", "show", str(run), "--json"]
+    shown = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    verified = [
+        {
+            "exits": [
+                f"block {e['location']} {e['branch']} {e['bits']}b on {'analog' if e['core'] else 'digital'}"
+                f"/{'analog' if e['branch_core'] else 'digital'}"
+                for e in item["architecture"]["exits"]
+            ],
+            "feasible": item["feasible"],
+            **{name: item["measured"][name] for name in ("accuracy", "accuracy_difference", "exit_rates")},
+            **{name: item[name] for name in ("elp_reduction", "elp_reduction_best_bits")},
+        }
+        for item in shown["verified"]
+    ]
+    kept = ("accuracy", "energy_j", "latency_s", "elp")
+    return {
+        "command": "eenn-rl train --backend diana",
+        "space_size": shown["space_size"],
+        **{which: {name: shown[which][name] for name in kept} for which in ("static", "static_best_bits")},
+        "verified": verified,
+    }
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path)
+    arguments = parser.parse_args()
     rows = [*peaks(), *networks()]
     for r in rows:
         published = "" if r.published is None else f"   published {r.published:8.4g}   ratio {r.ratio:.3f}"
         print(f"{r.what:45} {r.modelled:10.4g} {r.unit:7}{published}")
     RESULTS.parent.mkdir(exist_ok=True)
     made_with = {"command": "python benchmarks/diana.py", "eenn_rl": __version__, "python": platform.python_version()}
-    RESULTS.write_text(json.dumps({"made_with": made_with, "rows": [asdict(r) for r in rows]}, indent=1) + "\n")
+    earlier = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    search = found(arguments.run) if arguments.run else earlier.get("search")
+    data = {"made_with": made_with, "rows": [asdict(r) for r in rows], "search": search}
+    RESULTS.write_text(json.dumps(data, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -76,6 +76,20 @@ def test_the_claims_about_diana_are_rows_of_its_benchmark() -> None:
     assert 1 / 1.5 < row["ratio"] < 1.5
 
 
+def test_what_the_search_on_diana_found_is_quoted_as_measured() -> None:
+    """Both cores in the best feasible one, and the reductions and accuracies of the page."""
+    search = json.loads((MPIC.parent.parent / "benchmarks" / "results" / "diana.json").read_text())["search"]
+    best = max((v for v in search["verified"] if v["feasible"]), key=lambda v: v["elp_reduction"])
+    assert {core for exit_ in best["exits"] for core in exit_.split(" on ")[1].split("/")} == {"digital", "analog"}
+    static, ternary = search["static"], search["static_best_bits"]
+    words = " ".join(TEXT.split())
+    assert f"{best['elp_reduction']:.0%} less energy-latency product" in words
+    assert f"at {-100 * best['accuracy_difference']:.1f} points less accuracy" in words
+    reduction, loss = 1 - ternary["elp"] / static["elp"], static["accuracy"] - ternary["accuracy"]
+    assert f"has {reduction:.0%} less, at {100 * loss:.1f} points less" in words
+    assert f"the space has {search['space_size']:,} architectures" in words
+
+
 def test_a_plugin_made_from_the_docs_for_a_real_processor_passes_its_own_tests(tmp_path: Path) -> None:
     """examples/mpic_backend: a published lookup table, the packaging as the template writes it."""
     assert (MPIC / "pyproject.toml").read_text("utf-8") == package_files("mpic")["pyproject.toml"]
