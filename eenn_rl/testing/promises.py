@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -124,18 +125,26 @@ def _global_state() -> dict[str, object]:
 
 
 def check_free_of_side_effects(subject: Subject) -> None:
-    """Evaluating changes neither its arguments nor the process, and writes nothing to stdout."""
-    promise = "free of side effects"
+    """Evaluating changes neither its arguments nor the process, and writes nothing to stdout.
+
+    Tried in an empty working directory, where nobody else writes meanwhile.
+    """
     backend = subject.make()
-    for workload in subject.workloads:
-        before, untouched = _global_state(), copy.deepcopy(workload)
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            _evaluate(backend, workload, promise)
-        _require(workload == untouched, promise, workload, "evaluate changed the workload")
-        _require(not printed.getvalue(), promise, workload, f"evaluate printed {printed.getvalue()[:60]!r} on stdout")
-        changed = [what for what, value in _global_state().items() if value != before[what]]
-        _require(not changed, promise, workload, f"evaluate changed {', '.join(changed)}")
+    with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
+        for workload in subject.workloads:
+            _check_one_evaluation(backend, workload)
+
+
+def _check_one_evaluation(backend: HardwareBackend, workload: Workload) -> None:
+    promise = "free of side effects"
+    before, untouched = _global_state(), copy.deepcopy(workload)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        _evaluate(backend, workload, promise)
+    _require(workload == untouched, promise, workload, "evaluate changed the workload")
+    _require(not printed.getvalue(), promise, workload, f"evaluate printed {printed.getvalue()[:60]!r} on stdout")
+    changed = [what for what, value in _global_state().items() if value != before[what]]
+    _require(not changed, promise, workload, f"evaluate changed {', '.join(changed)}")
 
 
 def _macs(workload: Workload) -> Iterator[int]:
