@@ -1,0 +1,113 @@
+"""Accelerators: the types, our own file format, what is shipped."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from eenn_rl.accelerator_view import accelerators_text
+from eenn_rl.errors import EennError, InputFileError
+from eenn_rl.hardware import AcceleratorSpec, PortSpec, load_accelerator, shipped_accelerators
+from eenn_rl.serialization import from_json, to_json
+
+FILES = Path(__file__).parents[1] / "eenn_rl" / "accelerators"
+
+
+@pytest.mark.parametrize("name", shipped_accelerators())
+def test_shipped(name: str) -> None:
+    """Every shipped accelerator loads, names its sources, and survives a round trip through JSON."""
+    spec = load_accelerator(name)
+    assert spec.name == name
+    assert len(spec.source) > 40
+    assert from_json(AcceleratorSpec, to_json(spec), name) == spec
+    assert all(spec.allocation_bits(index) for index in range(len(spec.allocations)))
+
+
+def test_what_is_shipped() -> None:
+    """The paper's quad-core, a TPU-like one, DIANA, a heterogeneous and a single-core chip are shipped."""
+    assert {"quad_edge_tpu", "quad_tpu", "diana", "hetero_quad", "single_edge_tpu"} <= set(shipped_accelerators())
+    hetero = load_accelerator("hetero_quad")
+    assert len({core.dataflows for core in hetero.cores}) == 4
+
+
+def test_core_ties_the_bits() -> None:
+    """On DIANA the choice of the core is a choice of the bit-width; a group supports what all its cores do."""
+    diana = load_accelerator("diana")
+    assert {diana.allocation_name(i): diana.allocation_bits(i) for i in range(2)} == {"digital": (8,), "analog": (2,)}
+    hetero = load_accelerator("hetero_quad")
+    both = replace(hetero, allocations=((0, 2),))
+    assert both.allocation_bits(0) == (4, 8)
+    assert both.allocation_name(0) == "matrix+row"
+
+
+def test_operating_points() -> None:
+    """At another operating point energies scale with the voltage's square and the clock is the point's."""
+    core = next(core for core in load_accelerator("hetero_quad").cores if core.name == "matrix")
+    low = core.at_point("low")
+    assert low.clock_hz == 2.5e8
+    assert low.precisions[0].mac_energy_j == pytest.approx(core.precisions[0].mac_energy_j * (0.6 / 0.8) ** 2)
+    assert low.memories[-1].read_energy_j == pytest.approx(core.memories[-1].read_energy_j * (0.6 / 0.8) ** 2)
+    with pytest.raises(EennError, match=r"operating point must be one of nominal, low, found 'turbo'"):
+        core.at_point("turbo")
+
+
+def _broken(tmp_path: Path, change: object) -> Path:
+    data = yaml.safe_load((FILES / "single_edge_tpu.yaml").read_text())
+    change(data)  # type: ignore[operator]
+    path = tmp_path / "broken.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(colour="red"), "colour"),
+        (lambda d: d["cores"].update(core0="edge"), "unknown core type of core0 'edge'"),
+        (lambda d: d["allocations"].append(["core7"]), "unknown core in allocations 'core7'"),
+        (lambda d: d["core_types"]["edge_tpu"]["array"].update(D1=0), "size must be at least 1, found 0"),
+        (lambda d: d["core_types"]["edge_tpu"]["memories"][0].update(size_bits="big"), "memories.0.size_bits"),
+        (lambda d: d["core_types"]["edge_tpu"]["memories"][0].update(served=["D9"]), "served must be names of array"),
+        (lambda d: d["dram"].update(bandwidth_bits=0), "bandwidth_bits must be at least 1"),
+        (lambda d: d.pop("cores"), "cores"),
+    ],
+)
+def test_broken_file(tmp_path: Path, change: object, message: str) -> None:
+    """A file that breaks a rule is refused in one line that names the file, the key, the value and the bound."""
+    path = _broken(tmp_path, change)
+    with pytest.raises(InputFileError) as caught:
+        load_accelerator(str(path))
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_such_accelerator(tmp_path: Path) -> None:
+    """A wrong name gets the near misses, a missing file and a file that is no YAML their own line."""
+    with pytest.raises(EennError, match="did you mean quad_edge_tpu"):
+        load_accelerator("quad_edge_tpus")
+    with pytest.raises(InputFileError, match="found none: check the path"):
+        load_accelerator(str(tmp_path / "absent.yaml"))
+    path = tmp_path / "bad.yaml"
+    path.write_text("a: [")
+    with pytest.raises(InputFileError, match="expected YAML"):
+        load_accelerator(str(path))
+    path.write_text("just text")
+    with pytest.raises(InputFileError, match="expected an accelerator"):
+        load_accelerator(str(path))
+
+
+def test_port_bounds() -> None:
+    """A port narrower than its own granule is refused."""
+    with pytest.raises(EennError, match=r"bandwidth_bits must be at least granule_bits \(64\), found 8"):
+        PortSpec("r", "read", 64, 8, ())
+
+
+def test_view() -> None:
+    """The list names every shipped accelerator; one in full shows cores, memories, allocations and sources."""
+    listed = accelerators_text()
+    assert all(name in listed for name in shipped_accelerators())
+    text = accelerators_text("diana")
+    for part in ("analog", "cells", "l1_256KB", "ISSCC 2022", "1: analog at 2 bits"):
+        assert part in text
