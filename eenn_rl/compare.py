@@ -1,0 +1,185 @@
+"""`eenn-rl compare`: agents side by side on one problem, over seeds; resumable, in parallel.
+
+Each (agent, seed) is a search of its own in a fresh evaluator and leaves one JSON file in the folder; what is there is
+not searched again. The summary is made from the files.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from eenn_rl.comparison import Cell, Row, best_known, hypervolume, improvements, summarise, table
+from eenn_rl.config import RunConfig
+from eenn_rl.errors import InputFileError, InvalidValueError, check
+from eenn_rl.options import option
+from eenn_rl.problem import make_evaluator
+from eenn_rl.progress import NullProgress, Progress
+from eenn_rl.serialization import from_json, read_json, to_json
+from eenn_rl.tables import AccuracyTables
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """Who is compared, and how far."""
+
+    agents: tuple[str, ...] = option(("ppo", "local", "evolution", "random"), "agents to compare")
+    budgets: tuple[int, ...] = option(
+        (300, 1000, 3000), "evaluations at which rewards are read; the most ends a search"
+    )
+    seeds: int = option(10, "searches per agent")
+    workers: int = option(2, "searches at a time; the results do not depend on it")
+
+    def __post_init__(self) -> None:
+        check(len(self.agents) >= 1, "agents", self.agents, "at least one")
+        check(len(set(self.agents)) == len(self.agents), "agents", self.agents, "distinct")
+        check(len(self.budgets) >= 1 and min(self.budgets) >= 1, "budgets", self.budgets, "numbers of at least 1")
+        for name in ("seeds", "workers"):
+            check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison. `best_known` is the best feasible reward anyone found, or the true optimum if given."""
+
+    best_known: float
+    space_size: int
+    rows: tuple[Row, ...]
+    cells: tuple[Cell, ...]
+
+    def __str__(self) -> str:
+        head = (
+            f"best known reward {self.best_known:.4f}; {self.space_size:,} architectures; median (quartiles) over seeds"
+        )
+        return head + "\n" + table(self.rows)
+
+
+def compare(
+    config: RunConfig,
+    tables: AccuracyTables,
+    out: Path,
+    settings: CompareSettings | None = None,
+    progress: Progress | None = None,
+    optimum: float | None = None,
+) -> Comparison:
+    """Search with every agent and seed on the problem of `config`; files and summary go to folder `out`.
+
+    Leaves ``comparison.json`` and ``comparison.svg``. `optimum`, where it is known, takes the place of the best reward
+    found. Raises `EennError` for unknown agents and for a folder that holds another comparison.
+    """
+    from eenn_agents.registry import agent_maker
+    from eenn_rl.compare_plot import plot
+
+    settings, progress = settings or CompareSettings(), progress or NullProgress()
+    for agent in settings.agents:
+        agent_maker(agent)
+    evaluator = make_evaluator(config, tables)
+    _claim(out, config, settings, tables)
+    tables.save(out / "tables.npz")
+    wanted = [(agent, seed) for seed in range(settings.seeds) for agent in settings.agents]
+    _search_all(out, config, settings, [cell for cell in wanted if not _file(out, *cell).exists()], progress)
+    cells = tuple(_read_cell(_file(out, agent, seed)) for agent, seed in sorted(wanted, key=_by_agent(settings)))
+    best = max(best_known(cells), optimum if optimum is not None else best_known(cells))
+    rows = tuple(summarise(cells, settings.budgets, best))
+    result = Comparison(best, evaluator.space.size, rows, cells)
+    _write(out / "comparison.json", to_json(result))
+    plot(out / "comparison.svg", cells, best)
+    return result
+
+
+def _by_agent(settings: CompareSettings) -> Any:
+    return lambda cell: (settings.agents.index(cell[0]), cell[1])
+
+
+def _file(out: Path, agent: str, seed: int) -> Path:
+    return out / "cells" / f"{agent}-{seed}.json"
+
+
+def _claim(out: Path, config: RunConfig, settings: CompareSettings, tables: AccuracyTables) -> None:
+    """Write down which problem this folder compares on; a folder of another problem is refused.
+
+    Agents and seeds may be added to a comparison later; the problem and the budget may not change.
+    """
+    problem = {**to_json(config), "tables": tables.fingerprint, "budget": max(settings.budgets)}
+    path = out / "problem.json"
+    if path.exists():
+        if read_json(path) != problem:
+            raise InvalidValueError(
+                f"{out}: expected a new folder or this comparison's, found another's: choose another"
+            )
+        return
+    if out.exists() and any(out.iterdir()):
+        raise InvalidValueError(f"{out}: expected a new folder or a comparison's, found other files: choose another")
+    (out / "cells").mkdir(parents=True, exist_ok=True)
+    _write(path, problem)
+
+
+def _write(path: Path, data: Any) -> None:
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _read_cell(path: Path) -> Cell:
+    return from_json(Cell, read_json(path), str(path))
+
+
+def _search_all(
+    out: Path, config: RunConfig, settings: CompareSettings, cells: Sequence[tuple[str, int]], progress: Progress
+) -> None:
+    progress.phase("compare", len(cells))
+    for done, (agent, seed) in enumerate(_finished(out, config, settings, cells), start=1):
+        progress.advance(done, agent=agent, seed=float(seed))
+
+
+def _finished(
+    out: Path, config: RunConfig, settings: CompareSettings, cells: Sequence[tuple[str, int]]
+) -> Iterable[tuple[str, int]]:
+    data, budget = to_json(config), max(settings.budgets)
+    if settings.workers == 1 or len(cells) <= 1:
+        for agent, seed in cells:
+            search_cell(out, data, agent, seed, budget)
+            yield agent, seed
+        return
+    # One thread of mathematics per process: more of them on the same cores only wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with ProcessPoolExecutor(min(settings.workers, len(cells)), mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(search_cell, out, data, agent, seed, budget): (agent, seed) for agent, seed in cells}
+        try:
+            for future in as_completed(futures):
+                future.result()
+                yield futures[future]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def search_cell(out: Path, config: dict[str, Any], agent: str, seed: int, budget: int) -> None:
+    """One agent's search with one seed on the problem in folder `out`; leaves its file there."""
+    from eenn_agents.search import search
+
+    settings = from_json(RunConfig, config, "the comparison's configuration")
+    tables = out / "tables.npz"
+    if not tables.exists():
+        raise InputFileError(f"{tables}: expected the comparison's tables, found none: start the comparison anew")
+    evaluator = make_evaluator(settings, AccuracyTables.load(tables))
+    static = evaluator.static
+    begun = time.perf_counter()
+    result = search(agent, evaluator, replace(settings.search, agent=agent, budget=budget), seed)
+    wall_s = time.perf_counter() - begun
+    history = result.history
+    cell = Cell(
+        agent=agent,
+        seed=seed,
+        evaluations=result.distinct,
+        improvements=improvements(history),
+        feasible_share=float(history.feasible.mean()) if len(history) else 0.0,
+        hypervolume=hypervolume(history, static.estimate.accuracy, static.elp),
+        wall_s=wall_s,
+    )
+    _write(_file(out, agent, seed), to_json(cell))
