@@ -18,10 +18,10 @@ from typing import Any
 
 from eenn_diana import parameters as p
 from eenn_diana.backend import DianaBackend
-from eenn_diana.chip import diana
 from eenn_diana.costs import analog_run, digital_run, tiling
 from eenn_rl import __version__
 from eenn_rl.backbone import Backbone, Layer
+from eenn_rl.hardware import load_accelerator
 from eenn_rl.workload import Stage, Workload
 from eenn_rl.zoo import make_backbone
 
@@ -66,7 +66,7 @@ def end_to_end(backbone: Backbone, analog_from: int) -> tuple[float, float]:
     first, rest = backbone.layers[:analog_from], backbone.layers[analog_from:]
     stages = [Stage(first, (), 8, DIGITAL, DIGITAL)] if first else []
     stages += [Stage(rest, (), 2, ANALOG, ANALOG)] if rest else []
-    cost = DianaBackend(diana()).evaluate(Workload(tuple(stages))).exits[-1]
+    cost = DianaBackend(load_accelerator("diana")).evaluate(Workload(tuple(stages))).exits[-1]
     return 2 * backbone.macs / cost.energy_j / 1e12, cost.latency_s
 
 

@@ -9,7 +9,6 @@ import pytest
 from eenn_agents.search import search
 from eenn_diana import parameters as p
 from eenn_diana.backend import DianaBackend
-from eenn_diana.chip import diana
 from eenn_diana.costs import Cost, analog_load, analog_run, digital_run, tiling
 from eenn_rl.backbone import Backbone, Layer
 from eenn_rl.errors import InvalidValueError
@@ -28,7 +27,7 @@ from eenn_rl.workload import Stage, Workload
 from eenn_rl.zoo import make_backbone
 from logged_problem import random_tables
 
-SPEC = diana()
+SPEC = load_accelerator("diana")
 DIGITAL, ANALOG = 0, 1
 STATED_FACTOR = 1.5
 """How far the model may be off the published end-to-end efficiency, as docs/plugins.md states."""

@@ -1,7 +1,7 @@
 """The hooks: what the entry point `diana` loads."""
 
 from eenn_diana.backend import DianaBackend
-from eenn_diana.chip import diana
+from eenn_diana.chip import NAME
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.hookspecs import hookimpl
 
@@ -13,6 +13,6 @@ def eenn_rl_make_backend(accelerator: AcceleratorSpec) -> DianaBackend:
 
 
 @hookimpl
-def eenn_rl_default_accelerator() -> AcceleratorSpec:
-    """The chip itself, so that ``--backend diana`` alone is enough."""
-    return diana()
+def eenn_rl_default_accelerator() -> str:
+    """The chip, so that ``--backend diana`` alone is enough."""
+    return NAME
