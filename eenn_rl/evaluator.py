@@ -1,5 +1,6 @@
 """Evaluator: architecture -> estimate and cost -> reward; single and batch; remembers what it has seen."""
 
+from dataclasses import dataclass
 from functools import cached_property
 from math import inf
 
@@ -22,6 +23,18 @@ FAILURE_SHARE = 0.5
 """A backend that fails on more than this share of the distinct architectures ends the search ..."""
 FAILURES_BEFORE = 20
 """... once there were this many failures."""
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """`n` genomes, the same with the tables' branches, and what was found of them; `reasons` of failures by row."""
+
+    genomes: Genomes
+    translated: Genomes
+    choice: Choice
+    costs: Costs
+    reasons: dict[int, str]
+    scores: Scores
 
 
 class Evaluator:
@@ -115,8 +128,7 @@ class Evaluator:
     @cached_property
     def static(self) -> Evaluation:
         """The network without exits at 8 bits (or `static_bits`) on its best allocation by the objective."""
-        genome = self.static_costs(self.static_bits)[0]
-        return self._evaluation(genome, self.space.decode(genome))
+        return self._static(self.static_bits)
 
     @cached_property
     def static_best_bits(self) -> Evaluation:
@@ -127,8 +139,11 @@ class Evaluator:
                 quantity = self._static_quantity(bits)
                 if quantity < least:
                     best, least = bits, quantity
-        genome = self.static_costs(best)[0]
-        return self._evaluation(genome, self.space.decode(genome))
+        return self._static(best)
+
+    def _static(self, bits: int) -> Evaluation:
+        genome = self.static_costs(bits)[0]
+        return self._evaluation(self.space.decode(genome), self._score(genome[np.newaxis]))
 
     def _static_quantity(self, bits: int) -> float:
         """What is minimised, of the static network at `bits`; infinite where the backend fails on it."""
@@ -140,17 +155,18 @@ class Evaluator:
 
     def evaluate(self, architecture: Architecture) -> Evaluation:
         """Evaluate one architecture, with the backend's full report."""
-        genome = self.space.encode(architecture)
-        self.evaluate_batch(genome[np.newaxis])
-        return self._evaluation(genome, architecture)
+        genomes = self.space.encode(architecture)[np.newaxis]
+        scored = self._score(genomes)
+        keys, fresh = self._seen.fresh(genomes)
+        if fresh:
+            self._remember(keys, self._batch(scored))
+        return self._evaluation(architecture, scored)
 
     def evaluate_batch(self, genomes: Genomes) -> EvaluationBatch:
         """Evaluate `genomes` int16 [n, max_exits, 5]; each distinct one once, ever."""
         keys, fresh = self._seen.fresh(genomes)
         if len(fresh):
-            batch = self.score_batch(genomes[fresh])
-            self._seen.add([keys[index] for index in fresh], batch)
-            self._count_failures(batch)
+            self._remember([keys[index] for index in fresh], self.score_batch(genomes[fresh]))
         return self._seen.recall(keys)
 
     def score_batch(self, genomes: Genomes) -> EvaluationBatch:
@@ -158,38 +174,37 @@ class Evaluator:
         legal = self.space.legal(genomes)
         if not legal.all():
             check(False, "genome", genomes[int(legal.argmin())].tolist(), "a legal architecture's")
-        _, choice, costs, reasons, scores = self._score(genomes)
-        elp = np.where(costs.failed, np.inf, scores.elp)
+        return self._batch(self._score(genomes))
+
+    def _batch(self, scored: _Scored) -> EvaluationBatch:
+        failed, scores, choice, reasons = scored.costs.failed, scored.scores, scored.choice, scored.reasons
+        elp = np.where(failed, np.inf, scores.elp)
         return EvaluationBatch(
             reward=scores.reward,
             feasible=scores.feasible,
             accuracy=choice.accuracy,
-            energy_j=np.where(costs.failed, np.inf, scores.energy_j),
-            latency_s=np.where(costs.failed, np.inf, scores.latency_s),
+            energy_j=np.where(failed, np.inf, scores.energy_j),
+            latency_s=np.where(failed, np.inf, scores.latency_s),
             elp=elp,
             elp_reduction=1.0 - elp / self.baseline.elp,
             exit_rates=choice.exit_rates,
             exit_accuracies=choice.exit_accuracies,
             thresholds=choice.thresholds,
             violations=scores.violations,
-            failures=[reasons.get(row) for row in range(len(genomes))] if reasons else None,
+            failures=[reasons.get(row) for row in range(len(elp))] if reasons else None,
         )
 
-    def _score(self, genomes: Genomes) -> tuple[Genomes, Choice, Costs, dict[int, str], Scores]:
-        """Genomes with the tables' branches, thresholds, costs, the backend's failures, and scores."""
+    def _score(self, genomes: Genomes) -> _Scored:
         translated = genomes.copy()
         translated[:, :, BRANCH] = self._branch_index[genomes[:, :, BRANCH] + 1]
         costs, reasons = self._costing.costs(genomes)
         choice = self.estimator.choose(translated, costs.weights(self.objective.minimise), self.demands)
-        return (
-            translated,
-            choice,
-            costs,
-            reasons,
-            score(self.objective, self.baseline, choice.accuracy, choice.exit_rates, costs),
-        )
+        scores = score(self.objective, self.baseline, choice.accuracy, choice.exit_rates, costs)
+        return _Scored(genomes, translated, choice, costs, reasons, scores)
 
-    def _count_failures(self, batch: EvaluationBatch) -> None:
+    def _remember(self, keys: list[bytes], batch: EvaluationBatch) -> None:
+        """Keep new evaluations; raise where the backend failed too often."""
+        self._seen.add(keys, batch)
         if batch.failures is None:
             return
         self.failures += sum(reason is not None for reason in batch.failures)
@@ -200,24 +215,23 @@ class Evaluator:
                 f"{FAILURE_SHARE:.0%} of them; on the last one it {last}"
             )
 
-    def _evaluation(self, genome: Genomes, architecture: Architecture) -> Evaluation:
-        translated, choice, costs, reasons, scores = self._score(genome[np.newaxis])
-        report = None if reasons else self._costing.report(genome)
-        accuracy = float(choice.accuracy[0])
-        expected = (scores.energy_j, scores.latency_s, scores.elp)
-        energy, latency, elp = (inf if reasons else float(value[0]) for value in expected)
+    def _evaluation(self, architecture: Architecture, scored: _Scored) -> Evaluation:
+        """The one architecture of `scored`."""
+        batch, reasons = self._batch(scored), scored.reasons
+        report = None if reasons else self._costing.report(scored.genomes[0])
+        accuracy, choice = float(batch.accuracy[0]), scored.choice
         return Evaluation(
             architecture,
-            float(scores.reward[0]),
-            bool(scores.feasible[0]),
-            self.estimator.estimate(translated[0], choice.levels[0]),
+            float(batch.reward[0]),
+            bool(batch.feasible[0]),
+            self.estimator.estimate(scored.translated[0], choice.levels[0]),
             report,
-            energy,
-            latency,
-            elp,
-            1.0 - elp / self.baseline.elp,
-            explain(self.objective, self.baseline, accuracy, choice.exit_rates, costs, report),
-            terms(self.objective, self.baseline, accuracy, scores),
+            float(batch.energy_j[0]),
+            float(batch.latency_s[0]),
+            float(batch.elp[0]),
+            float(batch.elp_reduction[0]),
+            explain(self.objective, self.baseline, accuracy, choice.exit_rates, scored.costs, report),
+            terms(self.objective, self.baseline, accuracy, scored.scores),
             reasons.get(0),
         )
 
