@@ -34,6 +34,7 @@ from eenn_rl.grid import Grid, Workspace
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.objective import Objective
 from eenn_rl.plugins import make_backend
+from eenn_rl.rows import approximation_error
 from eenn_rl.space import CORE, LOCATION, Genomes, SearchSpace
 from eenn_rl.tuning import Demands, frontier
 from eenn_rl.zoo import make_backbone
@@ -244,6 +245,7 @@ def measured(tables: AccuracyTables, seed: int, batches: int, singles: int) -> d
         "speed": speed(tables, seed, batches),
         "agreement": agreement(tables, seed, singles),
         "thresholds": threshold_quality(tables, seed),
+        "nearest_row_error": vars(approximation_error(tables)),
     }
 
 

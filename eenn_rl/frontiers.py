@@ -69,13 +69,14 @@ class FrontierStore:
     def _add(self, profile: int, found: Frontier) -> None:
         settings, exits = found.counts.shape
         self._make_room(self._used + 1, settings)
-        at, self._used = self._used, self._used + 1
-        self._place[profile] = at
+        at = self._used
         padded = np.zeros(self._levels.shape[1], np.int64)
         padded[:settings] = np.arange(settings)
         self._counts[:exits, at] = found.counts[padded].T
         self._right[:exits, at] = found.right[padded].T
         self._levels[at, :, :exits] = found.thresholds[padded]
+        # Last, so that an interrupt leaves no half-filled profile behind.
+        self._used, self._place[profile] = at + 1, at
 
     def _make_room(self, profiles: int, settings: int) -> None:
         """Grow by doubling; new columns repeat the first setting."""

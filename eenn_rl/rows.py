@@ -24,6 +24,14 @@ LOCATION, BRANCH, BITS = range(3)
 """The columns of a genome's row that accuracy depends on."""
 
 
+@dataclass(frozen=True)
+class _Profile:
+    """The rows of a profile's exits, and whether each is that of another path."""
+
+    rows: tuple[int, ...]
+    approximated: tuple[bool, ...]
+
+
 class RowFinder:
     """Finds rows, once per profile: the locations, branches and bits that architectures share."""
 
@@ -31,8 +39,7 @@ class RowFinder:
         self.tables = tables
         self._groups = _groups(tables)
         self._ids: dict[bytes, int] = {}
-        self._rows: list[tuple[int, ...]] = []
-        self._exact: list[tuple[bool, ...]] = []
+        self._profiles: list[_Profile] = []
 
     def profiles(self, genomes: Genomes) -> npt.NDArray[np.int64]:
         """The number of each genome's profile, int64 [n]; profiles are numbered as they come."""
@@ -48,33 +55,34 @@ class RowFinder:
 
     def rows_of(self, profile: int) -> tuple[int, ...]:
         """The rows of a profile, one per exit."""
-        return self._rows[profile]
+        return self._profiles[profile].rows
 
     def rows(self, genomes: Genomes) -> Ints:
         """The row of every exit of `genomes`, int32 [n, max_exits]; -1 where unused."""
-        return self._padded(genomes, self._rows, np.int32(-1))
+        result = np.full(genomes.shape[:2], -1, np.int32)
+        for index, profile in enumerate(self.profiles(genomes)):
+            found = self._profiles[profile].rows
+            result[index, : len(found)] = found
+        return result
 
     def approximated(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
         """Which exits stand on a row of another path, bool [n, max_exits]."""
-        return ~self._padded(genomes, self._exact, np.bool_(True))
-
-    def _padded(self, genomes: Genomes, values: list, filler: np.generic) -> npt.NDArray:  # type: ignore[type-arg]
-        result = np.full(genomes.shape[:2], filler)
+        result = np.zeros(genomes.shape[:2], np.bool_)
         for index, profile in enumerate(self.profiles(genomes)):
-            result[index, : len(values[profile])] = values[profile]
+            found = self._profiles[profile].approximated
+            result[index, : len(found)] = found
         return result
 
     def _add(self, key: bytes, genome: Genomes) -> None:
         path: tuple[int, ...] = ()
-        rows, exact = [], []
+        rows, approximated = [], []
         for location, branch, bits in genome[genome[:, LOCATION] >= 0, : BITS + 1].tolist():
             path += (bits,) * (location + 1 - len(path))
             row, distance = self.nearest(path, location, branch)
             rows.append(row)
-            exact.append(distance == 0)
-        self._ids[key] = len(self._rows)
-        self._rows.append(tuple(rows))
-        self._exact.append(tuple(exact))
+            approximated.append(distance > 0)
+        self._profiles.append(_Profile(tuple(rows), tuple(approximated)))
+        self._ids[key] = len(self._profiles) - 1
 
     def nearest(self, path: tuple[int, ...], location: int, branch: int) -> tuple[int, float]:
         """The row nearest to `path` (bits of the blocks up to `location`) and its distance, 0 where it is exact."""

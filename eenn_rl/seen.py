@@ -45,10 +45,10 @@ class Seen:
             self._arrays = {name: np.concatenate([old, np.zeros_like(old)]) for name, old in self._arrays.items()}
         for name, array in self._arrays.items():
             array[start:end] = getattr(batch, name)
-        self._numbers.update(zip(keys, range(start, end), strict=True))
         for place, reason in enumerate(batch.failures or ()):
             if reason is not None:
                 self._failures[start + place] = reason
+        self._numbers.update(zip(keys, range(start, end), strict=True))
 
     def recall(self, keys: list[bytes]) -> EvaluationBatch:
         """The evaluations of known architectures."""
