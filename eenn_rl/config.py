@@ -64,6 +64,20 @@ class RunConfig:
         check(self.workers >= 1, "workers", self.workers, "at least 1")
 
 
+PROBLEM_FIELDS = (
+    "backend",
+    "accelerator",
+    "backbone",
+    "dataset",
+    "tables",
+    "branches",
+    "bits",
+    "max_exits",
+    "objective",
+)
+"""The settings that say what is searched, not how."""
+
+
 def read_config_file(path: Path) -> dict[str, Any]:
     """The configuration in a user's JSON or YAML file, unchecked."""
     try:

@@ -7,7 +7,7 @@ import numpy as np
 from eenn_rl.architecture_file import architecture_to_json
 from eenn_rl.evaluation import Evaluation
 from eenn_rl.evaluator import Evaluator
-from eenn_rl.results import Candidate, Found, Predicted
+from eenn_rl.results import Candidate, Found, Predicted, Proposal
 from eenn_rl.space import CORE, LOCATION, Genomes
 
 if TYPE_CHECKING:
@@ -52,6 +52,13 @@ def _candidate(evaluator: Evaluator, genome: Genomes) -> Candidate:
         architecture=architecture_to_json(evaluation.architecture),
         predicted=predicted(evaluation),
         reward=evaluation.reward,
+    )
+
+
+def proposal(evaluation: Evaluation) -> Proposal:
+    """An architecture and what is promised of it."""
+    return Proposal(
+        architecture_to_json(evaluation.architecture), predicted(evaluation), evaluation.feasible, evaluation.reward
     )
 
 

@@ -7,7 +7,7 @@ user typed, `merge` lays that over a stored configuration.
 import argparse
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
@@ -104,9 +104,14 @@ def _shown(value: Any) -> str:
     return ",".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
 
 
-def add_options(parser: argparse.ArgumentParser, kind: type) -> None:
-    """One flag per setting of `kind`; what is not typed does not appear in the namespace."""
+def add_options(parser: argparse.ArgumentParser, kind: type, only: Container[str] | None = None) -> None:
+    """One flag per setting of `kind`; what is not typed does not appear in the namespace.
+
+    `only` names the fields to take (whole groups by the group's name); by default all.
+    """
     for setting in settings_of(kind):
+        if only is not None and setting.path[0] not in only:
+            continue
         text = f"{setting.help_text} (default: {_shown(setting.default)})".replace("%", "%%")
         if setting.kind is bool:
             parser.add_argument(

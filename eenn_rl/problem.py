@@ -44,6 +44,11 @@ def given_tables(config: RunConfig) -> AccuracyTables | None:
     return tables
 
 
+def tables_or_shipped(config: RunConfig) -> AccuracyTables:
+    """The tables that `config` names, or those that come with the package for its data set and backbone."""
+    return given_tables(config) or shipped_tables(config.dataset, config.backbone)
+
+
 def accelerator_of(config: RunConfig) -> AcceleratorSpec:
     """The accelerator that `config` names, or the backend's own where it names none."""
     return default_accelerator(config.backend) if config.accelerator is None else load_accelerator(config.accelerator)

@@ -44,6 +44,16 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Proposal:
+    """An architecture that a policy proposed, as predicted."""
+
+    architecture: dict[str, Any]
+    predicted: Predicted
+    feasible: bool
+    reward: float
+
+
+@dataclass(frozen=True)
 class Found:
     """What the search left, as written to ``search.json``: the best feasible distinct networks, best first.
 

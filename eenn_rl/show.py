@@ -1,8 +1,8 @@
 """The results of a run: `show` for a person, `results_json` for a program."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -11,6 +11,10 @@ from rich.text import Text
 from eenn_rl.results import Found, Measured, Predicted, Results, StaticResult, Verified
 from eenn_rl.run_folder import RunFolder, open_run
 from eenn_rl.serialization import from_json, read_json, to_json
+
+if TYPE_CHECKING:
+    from eenn_rl.evaluation import Evaluation
+    from eenn_rl.evaluator import Evaluator
 
 
 def read_results(folder: RunFolder) -> Results | None:
@@ -83,6 +87,25 @@ def found_view(found: Found) -> RenderableType:
 
 
 SHOWN_CANDIDATES = 10
+
+
+def show_proposals(evaluator: "Evaluator", proposals: Sequence["Evaluation"], *, as_json: bool) -> None:
+    """Print architectures that a policy proposed, best first."""
+    from eenn_rl.findings import proposal
+
+    console = Console(highlight=False)
+    found = [proposal(evaluation) for evaluation in proposals]
+    if as_json:
+        console.print_json(data={"proposals": to_json(found)})
+        return
+    table = _new_table("Predicted on validation data; not trained in full, not measured on test")
+    for static, name in ((evaluator.static, "static"), (evaluator.static_best_bits, "static, best")):
+        table.add_row(name, *_predicted_cells(proposal(static).predicted))
+    table.add_section()
+    for rank, item in enumerate(found, start=1):
+        *cells, _ = _predicted_cells(item.predicted)
+        table.add_row(f"#{rank}", *cells, "holds" if item.feasible else "missed")
+    console.print(Group(table, *_described(item.architecture for item in found)))
 
 
 def _space_text(distinct: int, size: int) -> Text:

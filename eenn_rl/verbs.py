@@ -5,8 +5,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eenn_rl.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from eenn_rl.config import RunConfig
 
 Arguments = argparse.Namespace
 Parser = argparse.ArgumentParser
@@ -121,6 +125,95 @@ def _export(arguments: Arguments) -> int:
     return 0
 
 
+def _problem_options(parser: Parser) -> None:
+    from eenn_rl.config import PROBLEM_FIELDS, RunConfig
+    from eenn_rl.options import add_options
+
+    add_options(parser, RunConfig, PROBLEM_FIELDS)
+
+
+def _problem(arguments: Arguments) -> "RunConfig":
+    from eenn_rl.config import RunConfig, make_config
+    from eenn_rl.options import given
+
+    return make_config(given(arguments, RunConfig))
+
+
+def _compare_options(parser: Parser) -> None:
+    from eenn_rl.compare import CompareSettings
+    from eenn_rl.options import add_options
+
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="its folder; one begun is continued"
+    )
+    _problem_options(parser)
+    add_options(parser, CompareSettings)
+
+
+def _compare(arguments: Arguments) -> int:
+    from eenn_rl.compare import CompareSettings, compare
+    from eenn_rl.display import Display
+    from eenn_rl.options import given
+    from eenn_rl.problem import tables_or_shipped
+    from eenn_rl.serialization import from_json
+
+    config = _problem(arguments)
+    settings = from_json(CompareSettings, given(arguments, CompareSettings), "options")
+    with Display() as display:
+        print(compare(config, tables_or_shipped(config), arguments.out, settings, display))
+    return 0
+
+
+def _pretrain_options(parser: Parser) -> None:
+    from eenn_rl.config import RunConfig
+    from eenn_rl.options import add_options
+    from eenn_rl.pretrain import PretrainSettings
+
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write the policy (.npz)")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="saved here, and continued from here")
+    add_options(parser, RunConfig, ("dataset", "backbone", "tables", "seed"))
+    add_options(parser, PretrainSettings)
+
+
+def _pretrain(arguments: Arguments) -> int:
+    from eenn_rl.display import Display
+    from eenn_rl.options import given
+    from eenn_rl.pretrain import PretrainSettings, pretrain
+    from eenn_rl.problem import tables_or_shipped
+    from eenn_rl.serialization import from_json
+
+    if arguments.out.exists():
+        raise InvalidValueError(f"{arguments.out}: expected no file, found one: choose another --out")
+    config = _problem(arguments)
+    settings = from_json(PretrainSettings, given(arguments, PretrainSettings), "options")
+    with Display() as display:
+        pretrain(tables_or_shipped(config), arguments.out, settings, config.seed, display, arguments.checkpoint)
+    print(f"written: {arguments.out}; use it with eenn-rl train --policy or eenn-rl propose --policy")
+    return 0
+
+
+def _propose_options(parser: Parser) -> None:
+    from eenn_rl.config import RunConfig
+    from eenn_rl.options import add_options
+
+    parser.add_argument("--policy", metavar="FILE", help="a pretrained policy (default: the shipped one)")
+    parser.add_argument("-n", type=_positive, default=16, metavar="N", help="how many architectures (default: 16)")
+    parser.add_argument("--json", action="store_true", help="for a program")
+    _problem_options(parser)
+    add_options(parser, RunConfig, ("seed",))
+
+
+def _propose(arguments: Arguments) -> int:
+    from eenn_rl.problem import make_evaluator, tables_or_shipped
+    from eenn_rl.propose import propose
+    from eenn_rl.show import show_proposals
+
+    config = _problem(arguments)
+    evaluator = make_evaluator(config, tables_or_shipped(config))
+    show_proposals(evaluator, propose(evaluator, arguments.policy, arguments.n, config.seed), as_json=arguments.json)
+    return 0
+
+
 def _cost_options(parser: Parser) -> None:
     parser.add_argument(
         "file", type=Path, help="a list of layers (JSON), an architecture file (JSON) or an ONNX network"
@@ -203,6 +296,9 @@ VERBS: dict[str, Verb] = {
     "export": Verb(
         "a run for others: onnx to deploy; minari, csv, json, parquet to learn from", _export_options, _export
     ),
+    "propose": Verb("architectures for an accelerator at once, from a pretrained policy", _propose_options, _propose),
+    "pretrain": Verb("train one policy for many accelerators", _pretrain_options, _pretrain),
+    "compare": Verb("agents side by side on one problem, at equal budgets", _compare_options, _compare),
     "cost": Verb("energy and latency of layers, an architecture or an ONNX network", _cost_options, _cost),
     "backends": Verb("the hardware backends that are installed", _backends_options, _backends),
     "accelerators": Verb("the accelerators that are shipped", _accelerators_options, _accelerators),
