@@ -1,0 +1,58 @@
+"""The report of a run: one self-contained HTML file, or its figures one by one. See docs/report.md."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from eenn_rl.errors import InvalidValueError, check
+from eenn_rl.report.figures import write_figures
+from eenn_rl.report.gathered import gather
+from eenn_rl.report.page import MARKER, page
+
+Format = Literal["html", "png", "svg"]
+FORMATS: tuple[Format, ...] = ("html", "png", "svg")
+
+
+def write_report(runs: Sequence[Path], output: Path | None = None, format_: Format = "html") -> Path:
+    """Report on one run, or on several side by side; returns what was written.
+
+    `html`: one file, by default ``report.html`` in the (first) run's folder. `png`, `svg`: a folder of figures, by
+    default ``figures`` in the run's folder, of one run. What exists is replaced only if a report or figures of it.
+    """
+    check(len(runs) >= 1, "runs", len(runs), "at least one run folder")
+    check(format_ in FORMATS, "format", format_, "one of " + ", ".join(FORMATS))
+    check(format_ == "html" or len(runs) == 1, "runs", len(runs), f"one, for --format {format_}")
+    target = output or runs[0] / ("report.html" if format_ == "html" else "figures")
+    _check_target(target, format_)
+    found = [gather(run) for run in runs]
+    try:
+        if format_ == "html":
+            _replace(target, page(found))
+        else:
+            write_figures(found[0], target, format_)
+    except OSError as error:
+        raise InvalidValueError(f"{target} cannot be written ({error.strerror}): choose another --output") from None
+    return target
+
+
+def _replace(target: Path, content: str) -> None:
+    """Write so that a reader never sees half a file."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    partial.write_text(content, encoding="utf-8")
+    partial.replace(target)
+
+
+def _check_target(target: Path, format_: Format) -> None:
+    """Nothing of the user's is overwritten."""
+    if not target.exists():
+        return
+    if format_ == "html":
+        ours = target.is_file() and MARKER.encode() in target.open("rb").read(200)
+        if not ours:
+            raise InvalidValueError(f"{target} exists and is no report: choose another --output")
+    elif not target.is_dir() or any(path.suffix not in (".png", ".svg") for path in target.iterdir()):
+        raise InvalidValueError(f"{target} exists and is no folder of figures: choose another --output")
+
+
+__all__ = ["FORMATS", "Format", "write_report"]

@@ -1,0 +1,132 @@
+"""The verified architectures, each on its own card."""
+
+import base64
+
+from eenn_rl.report.energy import energy_figure, rates_figure
+from eenn_rl.report.gathered import Card, Example, RunReport
+from eenn_rl.report.html import Markup, join, table, tag
+from eenn_rl.report.network import strip_figure
+from eenn_rl.report.png import image_bytes
+from eenn_rl.report.svg import render
+from eenn_rl.report.timeline import timeline_figure
+from eenn_rl.report.words import elp, energy, latency, percent, percents, points
+
+
+def figure(svg: str, caption: object = "", *, wide: bool = True) -> Markup:
+    """An SVG that scrolls on its own on a narrow screen, with a caption."""
+    described = tag("figcaption", caption) if caption else ""
+    return tag("figure", tag("div", Markup(svg), class_="scroll"), described, class_="wide" if wide else "narrow")
+
+
+def card(run: RunReport, number: int, item: Card, prefix: str) -> Markup:
+    """Everything about one verified architecture."""
+    name = f"{prefix}-v{number}"
+    verified = item.verified
+    verdict = ("holds", "every bound holds") if verified.feasible else ("missed", "a bound is missed on test")
+    headline = (
+        f"#{number}: {percent(verified.elp_reduction)} of the energy-latency product saved, "
+        f"{points(verified.measured.accuracy_difference)} points"
+    )
+    return tag(
+        "article",
+        tag("h3", headline, " ", tag("span", verdict[1], class_=f"badge {verdict[0]}")),
+        *(tag("p", "Fails after training: ", tag("strong", str(v)), class_="warning") for v in verified.violations),
+        figure(
+            render(strip_figure(item.architecture, run.accelerator, verified), f"{name}-strip"),
+            "Blocks are as wide as their work; colours are cores. Shares and thresholds as measured on test.",
+        ),
+        tag("div", _numbers(item), _rates(item, name), class_="columns"),
+        _timeline(run, item, name),
+        _energy(item, name),
+        _examples(item),
+        id=name,
+        class_="card",
+    )
+
+
+def _numbers(item: Card) -> Markup:
+    predicted, measured = item.verified.predicted, item.verified.measured
+    low, high = measured.accuracy_interval
+    below, above = measured.accuracy_difference_interval
+    rows = [
+        (
+            "accuracy",
+            percent(predicted.accuracy, 2),
+            f"{percent(measured.accuracy, 2)} ({percent(low)} to {percent(high)})",
+        ),
+        ("against static, points", "", f"{points(measured.accuracy_difference)} ({points(below)} to {points(above)})"),
+        ("exit rates", percents(predicted.exit_rates), percents(measured.exit_rates)),
+        ("accuracy of each exit", "", percents(measured.exit_accuracies)),
+        ("expected energy", energy(predicted.energy_j), energy(measured.energy_j)),
+        ("expected latency", latency(predicted.latency_s), latency(measured.latency_s)),
+        ("energy-latency product", elp(predicted.elp), elp(measured.elp)),
+        ("saved against static, 8 bits", percent(predicted.elp_reduction), percent(item.verified.elp_reduction)),
+        ("saved against best static, any bits", "", percent(item.verified.elp_reduction_best_bits)),
+        ("thresholds", "", " / ".join("off" if t > 1 else f"{t:.4g}" for t in item.verified.thresholds)),
+    ]
+    return table(("", "predicted", "on test (95% interval)"), rows)
+
+
+def _rates(item: Card, name: str) -> Markup:
+    drawing = rates_figure(item.verified.predicted.exit_rates, item.verified.measured.exit_rates)
+    return figure(render(drawing, f"{name}-rates"), wide=False)
+
+
+def _timeline(run: RunReport, item: Card, name: str) -> Markup:
+    if item.why_no_costs:
+        return tag("p", f"No timeline and no energies by memory: {item.why_no_costs}", class_="missing")
+    drawing = timeline_figure(item.costs, run.accelerator)
+    if drawing is None:
+        return tag("p", "This backend tells no timeline.", class_="missing")
+    caption = (
+        "Cores in time, for a sample that leaves at each exit: stages and their branches, each in a colour of its own."
+    )
+    return figure(render(drawing, f"{name}-timeline"), caption)
+
+
+def _energy(item: Card, name: str) -> Markup:
+    drawing = energy_figure(item.costs[-1]) if item.costs else None
+    if drawing is None:
+        return tag("p", "This backend breaks energy down no further.", class_="missing") if item.costs else Markup("")
+    return figure(
+        render(drawing, f"{name}-energy"), "Energy by stage and memory level, for a sample that runs all of it."
+    )
+
+
+def _examples(item: Card) -> Markup:
+    if item.why_no_examples:
+        return tag("p", f"No example inputs: {item.why_no_examples}", class_="missing")
+    rows = [
+        tag(
+            "div",
+            tag("h4", f"leave at exit {k + 1}"),
+            tag("div", *map(_example, chosen), class_="thumbs"),
+            class_="exit",
+        )
+        for k, chosen in enumerate(item.examples)
+        if chosen
+    ]
+    caption = "Test inputs by where they leave, the surest first: label, and whether the exit was right."
+    return tag("div", tag("p", caption, class_="caption"), *rows, class_="examples")
+
+
+def _example(example: Example) -> Markup:
+    picture = base64.b64encode(image_bytes(example.pixels)).decode("ascii")
+    verdict = "right" if example.right else "wrong"
+    alt = f"test input of class {example.label}, classified {verdict}, at least {100 * example.confidence:.1f}% sure"
+    mark = "" if example.right else " \u2717"
+    return tag(
+        "figure",
+        Markup(f'<img alt="{alt}" src="data:image/png;base64,{picture}">'),
+        tag("figcaption", f"{example.label}{mark}"),
+        class_=verdict,
+        data_tip=alt,
+    )
+
+
+def cards(run: RunReport, prefix: str) -> Markup:
+    """All verified architectures of a run, or what to do to get some."""
+    if not run.cards:
+        advice = f"No network has been verified yet. Train the best in full with: eenn-rl verify {run.path}"
+        return tag("p", advice, class_="missing")
+    return join(card(run, number, item, prefix) for number, item in enumerate(run.cards, start=1))

@@ -1,0 +1,158 @@
+"""gather(run): all that the report of one run shows, from its folder; what is missing is said, never invented."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eenn_rl.architecture import Architecture
+from eenn_rl.cost import CostReport
+from eenn_rl.errors import EennError, InputFileError
+from eenn_rl.hardware import AcceleratorSpec
+from eenn_rl.levels import LEVEL_EDGES
+from eenn_rl.report.logged import Logged, read_logged
+from eenn_rl.results import Results, Verified
+from eenn_rl.stored_run import StoredRun, open_stored_run
+from eenn_rl.workload import Workload, workload_of
+
+EXAMPLES = 8
+"""Inputs shown of those that leave at each exit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One test image, uint8 [C, H, W], its label, and what the exit where it left said; confidence is a lower bound."""
+
+    pixels: npt.NDArray[np.uint8]
+    label: int
+    right: bool
+    confidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class Card:
+    """One verified architecture. `costs` [exits]: what a sample that leaves at each exit costs, with its timeline.
+
+    `why_no_costs` and `why_no_examples` say what is missing, empty where nothing is.
+    """
+
+    verified: Verified
+    architecture: Architecture
+    costs: tuple[CostReport, ...]
+    examples: tuple[tuple[Example, ...], ...]
+    why_no_costs: str
+    why_no_examples: str
+
+
+@dataclass(frozen=True, eq=False)
+class RunReport:
+    """One run."""
+
+    path: Path
+    config: dict[str, Any]
+    phase: str
+    logged: Logged
+    accelerator: AcceleratorSpec
+    backbone: dict[str, Any]
+    baselines: dict[str, Any]
+    versions: dict[str, str]
+    backend: dict[str, str]
+    tables: dict[str, Any]
+    fingerprint: str
+    results: Results | None
+    cards: tuple[Card, ...]
+
+
+def gather(path: Path) -> RunReport:
+    """Everything about the run in `path`, which may still be searching; refused while it has no log."""
+    from eenn_rl.trajectory import open_log
+
+    run = open_stored_run(path)
+    if not run.folder.trajectories.exists():
+        raise InputFileError(
+            f"{path}: expected a run that has begun its search, found one before its phase {run.folder.phase!r}: "
+            f"continue it with eenn-rl train --run {path} --resume"
+        )
+    with open_log(run.folder.trajectories) as log:
+        logged, meta = read_logged(log), log.meta
+    return RunReport(
+        path=path,
+        config=dict(meta.config),
+        phase=run.folder.phase,
+        logged=logged,
+        accelerator=run.accelerator,
+        backbone=meta.backbone,
+        baselines=dict(meta.baselines),
+        versions=dict(meta.versions),
+        backend=dict(meta.backend),
+        tables=dict(meta.tables_info),
+        fingerprint=meta.fingerprint,
+        results=run.results,
+        cards=_cards(run),
+    )
+
+
+def _cards(run: StoredRun) -> tuple[Card, ...]:
+    if run.results is None:
+        return ()
+    images, why = _test_images(run)
+    return tuple(_card(run, verified, images, why) for verified in run.results.verified)
+
+
+def _card(run: StoredRun, verified: Verified, images: Any, why_no_images: str) -> Card:
+    architecture = run.architecture(verified)
+    costs, why_no_costs = _costs(run, architecture)
+    examples: tuple[tuple[Example, ...], ...] = ()
+    if not why_no_images:
+        try:
+            examples = _examples(run, verified, *images)
+        except (EennError, OSError, KeyError, ValueError) as error:
+            why_no_images = f"the measured outcomes of this network are not there ({error})"
+    return Card(verified, architecture, costs, examples, why_no_costs, why_no_images)
+
+
+def _costs(run: StoredRun, architecture: Architecture) -> tuple[tuple[CostReport, ...], str]:
+    """The report of the path to each exit: that of the network cut off there. The last is the whole network's."""
+    from eenn_rl.guard import evaluate_safely
+
+    try:
+        backend = run.backend(architecture)
+        stages = workload_of(architecture).stages
+        return tuple(evaluate_safely(backend, Workload(stages[: k + 1])) for k in range(len(stages))), ""
+    except EennError as error:
+        return (), str(error)
+
+
+def _test_images(run: StoredRun) -> tuple[Any, str]:
+    """(images uint8 [N, C, H, W], labels [N]) of the test split, or the reason why not; nothing is downloaded."""
+    name = run.config.dataset
+    if name != "digits" and not Path(name).is_dir():
+        return None, f"the images of {name} are not part of the run"
+    try:
+        from eenn_rl.networks.data import load_dataset
+
+        dataset = load_dataset(name)
+    except (EennError, ImportError) as error:
+        return None, str(error)
+    return (dataset.test_x.numpy(), dataset.test_y.numpy()), ""
+
+
+def _examples(run: StoredRun, verified: Verified, images: Any, labels: Any) -> tuple[tuple[Example, ...], ...]:
+    """Of the test images that leave at each exit some, evenly spread over their confidence, the surest first."""
+    path = run.weights(verified).with_suffix(".npz")
+    with np.load(path, allow_pickle=False) as arrays:
+        levels, correct = arrays["test_levels"], arrays["test_correct"]
+    if levels.shape != (len(verified.thresholds), len(images)):
+        return ()
+    sure = LEVEL_EDGES[levels]
+    left = (sure >= np.array(verified.thresholds)[:, np.newaxis]).argmax(0)
+    return tuple(_examples_of(k, left, sure[k], correct[k], images, labels) for k in range(len(levels)))
+
+
+def _examples_of(k: int, left: Any, sure: Any, correct: Any, images: Any, labels: Any) -> tuple[Example, ...]:
+    members = np.flatnonzero(left == k)
+    order = members[np.argsort(-sure[members], kind="stable")]
+    chosen = order[np.unique(np.linspace(0, len(order) - 1, EXAMPLES).astype(int))] if len(order) else order
+    return tuple(Example(images[i], int(labels[i]), bool(correct[i]), float(sure[i])) for i in chosen)

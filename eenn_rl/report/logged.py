@@ -1,0 +1,231 @@
+"""What a log says, as arrays: every distinct architecture, its fronts, and how the search went."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from eenn_rl.trajectory import TrajectoryLog
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+BLOCK = 1 << 16
+"""Episodes read at a time."""
+WINDOWS = 60
+"""Parts that the search is cut into, to show what changed."""
+MOST_REASONS = 12
+"""Different reasons of failures that are told."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """Distinct logged architectures [n], in the order found; `accuracy` in 0..1, energies J, latencies s, ELP J s."""
+
+    genomes: npt.NDArray[np.int16]
+    feasible: npt.NDArray[np.bool_]
+    accuracy: Floats
+    energy_j: Floats
+    latency_s: Floats
+    elp: Floats
+
+    def __len__(self) -> int:
+        return len(self.accuracy)
+
+    def take(self, rows: Indices) -> "Cloud":
+        """Some of them."""
+        return Cloud(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """How a search went, by distinct evaluations: `evaluations` int [w] is how many had been done after each window.
+
+    `best` is the greatest share of ELP saved by a feasible architecture so far (NaN before the first), `feasible` the
+    share of feasible ones within the window, `diversity` [w] the mean entropy of the choices in it, 0..1 of the
+    greatest possible. `preferences` hold the share of each choice in the window, [w, choices], by kind of decision.
+    """
+
+    evaluations: npt.NDArray[np.int64]
+    best: Floats
+    feasible: Floats
+    diversity: Floats
+    preferences: dict[str, tuple[tuple[str, ...], Floats]]
+
+
+@dataclass(frozen=True, eq=False)
+class Logged:
+    """All that a report takes from a log. `broken` counts, by constraint, the distinct architectures that break it."""
+
+    episodes: int
+    cloud: Cloud
+    search: Search
+    broken: dict[str, int]
+    failures: tuple[tuple[str, int], ...]
+    seconds: float
+
+
+def first_occurrences(genomes: npt.NDArray[np.int16]) -> Indices:
+    """Rows of the first episode of every distinct architecture, in order."""
+    flat = np.ascontiguousarray(genomes.reshape(len(genomes), -1))
+    if not len(flat):
+        return np.zeros(0, np.intp)
+    # Genomes are small numbers: packed into bytes they sort several times faster.
+    if flat.min() >= -1 and flat.max() < 255:
+        flat = (flat + 1).astype(np.uint8)
+    keys = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1]))).ravel()
+    return np.sort(np.unique(keys, return_index=True)[1])
+
+
+def staircase(accuracy: Floats, cost: Floats) -> Indices:
+    """The Pareto front of high accuracy and low cost, by falling accuracy; of equal points the first."""
+    known = np.flatnonzero(np.isfinite(accuracy) & np.isfinite(cost))
+    order = known[np.lexsort((known, cost[known], -accuracy[known]))]
+    if not len(order):
+        return order
+    lowest = np.minimum.accumulate(cost[order])
+    better = np.concatenate([[True], cost[order][1:] < lowest[:-1]])
+    front: Indices = order[better]
+    return front
+
+
+def thinned(cloud: Cloud, keep: Indices, most: int, measures: tuple[str, ...]) -> tuple[Indices, npt.NDArray[np.int64]]:
+    """Rows to draw, and how many each stands for: one per cell of a grid, the cells as small as `most` allows.
+
+    The grid lies over accuracy and the logarithm of each of `measures` in turn, for feasible and infeasible ones apart;
+    rows in `keep` are always drawn.
+    """
+    valid = np.isfinite(cloud.accuracy) & (cloud.elp > 0)
+    rows = np.flatnonzero(valid)
+    if len(rows) <= most:
+        return rows, np.ones(len(rows), np.int64)
+    for cells in (240, 200, 160, 128, 100, 80, 64, 48, 32, 16):
+        chosen, counts = _by_cell(cloud, rows, cells, measures[0])
+        for measure in measures[1:]:
+            chosen = np.union1d(chosen, _by_cell(cloud, rows, cells, measure)[0])
+        if len(chosen) <= most:
+            break
+    drawn = np.union1d(chosen, keep[valid[keep]])
+    return drawn, counts[np.searchsorted(rows, drawn)]
+
+
+def _by_cell(cloud: Cloud, rows: Indices, cells: int, measure: str) -> tuple[Indices, npt.NDArray[np.int64]]:
+    """The first row of each cell, and for every row how many share its cell."""
+    x, y = cloud.accuracy[rows], np.log(np.maximum(getattr(cloud, measure)[rows], 1e-300))
+    columns = [_cell(values, cells) for values in (x, y)]
+    key = (columns[0] * cells + columns[1]) * 2 + cloud.feasible[rows]
+    _, first, place, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+    return rows[first], counts[place]
+
+
+def _cell(values: Floats, cells: int) -> npt.NDArray[np.int64]:
+    low, high = float(values.min()), float(values.max())
+    return np.minimum((values - low) / max(high - low, 1e-12) * cells, cells - 1).astype(np.int64)
+
+
+def read_logged(log: "TrajectoryLog") -> Logged:
+    """Everything for the report of one log."""
+    names = ("architecture", "feasible", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction")
+    columns = log.columns(*names)
+    rows = first_occurrences(columns["architecture"])
+    cloud = Cloud(*(columns[name][rows] for name in names[:-1]))
+    meta = log.meta
+    broken, failing = _broken(log, rows, meta.violations)
+    seconds = float(log.columns("wall_s", start=len(log) - 1)["wall_s"][0]) if len(log) else 0.0
+    return Logged(
+        episodes=len(log),
+        cloud=cloud,
+        search=_search(cloud, columns["elp_reduction"][rows], meta),
+        broken=broken,
+        failures=_reasons(log, failing),
+        seconds=seconds,
+    )
+
+
+def _broken(log: "TrajectoryLog", rows: Indices, names: tuple[str, ...]) -> tuple[dict[str, int], Indices]:
+    """How many distinct architectures break each constraint, and the episodes in which the backend failed."""
+    distinct = np.zeros(len(log), np.bool_)
+    distinct[rows] = True
+    counts, failing = np.zeros(len(names), np.int64), []
+    for start in range(0, len(log), BLOCK):
+        found = log.columns("violations", start=start, stop=min(start + BLOCK, len(log)))["violations"] > 0
+        counts += found[distinct[start : start + len(found)]].sum(0)
+        if "backend" in names:
+            failing.append(start + np.flatnonzero(found[:, names.index("backend")]))
+    everywhere = np.concatenate(failing) if failing else np.zeros(0, np.intp)
+    return dict(zip(names, counts.tolist(), strict=True)), everywhere
+
+
+def _reasons(log: "TrajectoryLog", failing: Indices) -> tuple[tuple[str, int], ...]:
+    """Reasons of the backend's failures and how often each came, the most frequent first; at most 2000 are read."""
+    counts: dict[str, int] = {}
+    for row in failing[:2000].tolist():
+        text = log.columns("failure", start=row, stop=row + 1)["failure"][0].decode("utf-8", "replace")
+        counts[text or "no reason given"] = counts.get(text or "no reason given", 0) + 1
+    return tuple(sorted(counts.items(), key=lambda item: -item[1])[:MOST_REASONS])
+
+
+def _search(cloud: Cloud, saved: Floats, meta: Any) -> Search:
+    n = len(cloud)
+    edges = np.unique(np.linspace(0, n, min(WINDOWS, n) + 1).astype(np.int64)) if n else np.zeros(1, np.int64)
+    windows = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+    running = np.maximum.accumulate(np.where(cloud.feasible & np.isfinite(saved), saved, -np.inf)) if n else np.zeros(0)
+    best = np.array([running[end - 1] for _, end in windows])
+    shares = _preferences(cloud.genomes, windows, meta)
+    entropies = [_entropy(values) for _, values in shares.values()]
+    return Search(
+        evaluations=edges[1:],
+        best=np.where(np.isfinite(best), best, np.nan),
+        feasible=np.array([float(cloud.feasible[a:b].mean()) for a, b in windows]),
+        diversity=np.mean(entropies, axis=0) if entropies and windows else np.zeros(0),
+        preferences=shares,
+    )
+
+
+def _entropy(shares: Floats) -> Floats:
+    """Entropy of each row of shares that sum to 1, relative to the greatest possible."""
+    if shares.shape[1] < 2:
+        return np.zeros(len(shares))
+    logs = np.log(np.where(shares > 0, shares, 1.0))
+    entropy: Floats = -(shares * logs).sum(1) / np.log(shares.shape[1])
+    return entropy
+
+
+def _preferences(
+    genomes: npt.NDArray[np.int16], windows: list[tuple[int, int]], meta: Any
+) -> dict[str, tuple[tuple[str, ...], Floats]]:
+    """For each kind of decision the names of its choices and their shares in each window."""
+    blocks = [str(block["name"]) for block in meta.backbone["blocks"]]
+    branches = [str(name) for name in meta.space["branches"]]
+    bits = [int(value) for value in meta.space["bits"]]
+    cores = _allocation_names(meta.accelerator)
+    location, branch = genomes[:, :, 0], genomes[:, :, 1]
+    early = (location >= 0) & (location < len(blocks) - 1)
+    exits = (location >= 0).sum(1)
+    every = [str(k) for k in range(1, genomes.shape[1] + 1)]
+    return {
+        "number of exits": (tuple(every), _shares(exits - 1, np.ones_like(exits, np.bool_), len(every), windows)),
+        "exit after block": (tuple(blocks[:-1]), _shares(location, early, len(blocks) - 1, windows)),
+        "branch": (tuple(branches), _shares(branch, early, len(branches), windows)),
+        "bits": (
+            tuple(map(str, bits)),
+            _shares(np.searchsorted(bits, genomes[:, :, 2]), location >= 0, len(bits), windows),
+        ),
+        "core of a stage": (tuple(cores), _shares(genomes[:, :, 3], location >= 0, len(cores), windows)),
+    }
+
+
+def _allocation_names(accelerator: Any) -> list[str]:
+    names = [str(core["name"]) for core in accelerator["cores"]]
+    return ["+".join(names[core] for core in allocation) for allocation in accelerator["allocations"]]
+
+
+def _shares(
+    values: npt.NDArray[Any], used: npt.NDArray[np.bool_], choices: int, windows: list[tuple[int, int]]
+) -> Floats:
+    found = np.zeros((len(windows), choices))
+    for row, (start, end) in enumerate(windows):
+        counts = np.bincount(values[start:end][used[start:end]].astype(np.int64), minlength=choices)[:choices]
+        found[row] = counts / max(1, counts.sum())
+    return found

@@ -1,0 +1,241 @@
+"""The sections of one run: what was found, the front, the networks, the search, where it all came from."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from eenn_rl.report.cards import cards, figure
+from eenn_rl.report.front import MEASURES, Chosen, choose, cloud_data, front_figure
+from eenn_rl.report.gathered import RunReport
+from eenn_rl.report.html import Markup, join, table, tag
+from eenn_rl.report.search_figures import curve_figure, preference_figure, shares_figure
+from eenn_rl.report.svg import render
+from eenn_rl.report.words import elp, energy, genome_text, latency, names_of, percent, points
+
+ROWS = 60
+"""Rows of the front's table; its figure has all of them."""
+
+
+def run_sections(run: RunReport, prefix: str) -> Markup:
+    """Everything about one run; `prefix` begins every id."""
+    chosen = choose(run.logged.cloud)
+    return join(
+        (
+            _headline(run, prefix),
+            _front_section(run, chosen, prefix),
+            tag("section", tag("h2", "Verified networks"), cards(run, prefix), id=f"{prefix}-verified"),
+            _search_section(run, prefix),
+            _provenance(run, prefix),
+            _data(run, chosen, prefix),
+        )
+    )
+
+
+def run_name(run: RunReport) -> str:
+    """How a run is called."""
+    return run.path.resolve().name
+
+
+def _tile(value: object, label: object) -> Markup:
+    return tag("div", tag("b", value), tag("span", label), class_="tile")
+
+
+def _against_best_static(saved: float, bits: int) -> Markup:
+    static = f"the best static network of any bit-width ({bits} bits)"
+    if saved < 0:
+        return _tile(percent(-saved), f"more energy-latency product than {static}")
+    return _tile(percent(saved), f"saved against {static}")
+
+
+def _headline(run: RunReport, prefix: str) -> Markup:
+    config, logged, results = run.config, run.logged, run.results
+    said = ", ".join(f"{key} {config[key]}" for key in ("backbone", "dataset", "backend", "seed") if key in config)
+    tiles = []
+    if results and results.verified:
+        best = next((v for v in results.verified if v.feasible), results.verified[0])
+        tiles += [
+            _tile(percent(best.elp_reduction), "energy-latency product saved, measured on test"),
+            _tile(points(best.measured.accuracy_difference), "points of accuracy against the static network"),
+            _against_best_static(best.elp_reduction_best_bits, results.static_best_bits.bits),
+        ]
+    tiles.append(_tile(f"{len(logged.cloud):,}", "distinct architectures evaluated"))
+    if results:
+        tiles.append(_tile(f"{results.space_size:.3g}", "in the search space"))
+    if len(logged.cloud):
+        tiles.append(_tile(percent(float(logged.cloud.feasible.mean())), "of them feasible"))
+    return tag(
+        "section", tag("h1", f"Run {run_name(run)}"), tag("p", f"{said}, accelerator {run.accelerator.name}", class_="lead"),
+        tag("div", *tiles, class_="tiles"), _statics_table(run), id=prefix,
+    )  # fmt: skip
+
+
+def _statics_table(run: RunReport) -> Markup:
+    if run.results is None:
+        return tag("p", f"This run is not finished; next phase: {run.phase}.", class_="missing")
+    rows = [
+        (f"static network, {title}{static.bits} bits", percent(static.accuracy, 2), energy(static.energy_j),
+         latency(static.latency_s), elp(static.elp))
+        for title, static in (("", run.results.static), ("best bits: ", run.results.static_best_bits))
+    ]  # fmt: skip
+    rows += [
+        (f"#{n}" + ("" if v.feasible else " (misses a bound)"), percent(v.measured.accuracy, 2),
+         energy(v.measured.energy_j), latency(v.measured.latency_s), elp(v.measured.elp))
+        for n, v in enumerate(run.results.verified, start=1)
+    ]  # fmt: skip
+    return table(("measured on test", "accuracy", "energy", "latency", "energy-latency product"), rows)
+
+
+def _front_section(run: RunReport, chosen: Chosen, prefix: str) -> Markup:
+    if not len(chosen.cloud):
+        return tag("section", tag("h2", "Accuracy against cost"), tag("p", "Nothing is logged yet.", class_="missing"))
+    switches: list[object] = []
+    plots = []
+    for measure in MEASURES:
+        name = f"{prefix}-y-{measure.field}"
+        checked = Markup(" checked") if measure is MEASURES[0] else Markup("")
+        switches.append(Markup(f'<input type="radio" name="{prefix}-y" id="{name}" value="{measure.field}"{checked}>'))
+        switches.append(tag("label", measure.label, for_=name))
+        svg = render(front_figure(run, chosen, measure), f"{prefix}-front-{measure.field}")
+        plots.append(tag("div", tag("div", Markup(svg), class_="scroll"), class_=f"plot {measure.field}"))
+    shown = len(chosen.cloud)
+    note = (
+        f"All {shown:,} distinct architectures of the log are drawn."
+        if shown == chosen.total
+        else f"{shown:,} of {chosen.total:,} distinct architectures are drawn: one for each cell of a grid over the "
+        "figure, by feasibility; the front is complete. A mark tells how many share its cell."
+    )
+    note += (
+        " Accuracy is the estimator's, on validation; arrows lead from there to what full training measured on test, "
+        "with its 95% interval. With the keyboard: Tab to the figure, then the arrow keys."
+    )
+    return tag(
+        "section", tag("h2", "Accuracy against cost"),
+        tag("div", *switches, tag("div", *plots, class_="plots"), class_="switch"), tag("p", note, class_="caption"),
+        _front_table(run, chosen), id=f"{prefix}-front",
+    )  # fmt: skip
+
+
+def _front_table(run: RunReport, chosen: Chosen) -> Markup:
+    blocks, cores = names_of(run.backbone, run.accelerator)
+    branches = [str(name) for name in run.tables.get("branches", ())]
+    cloud, rows = chosen.cloud, chosen.fronts["elp"].tolist()
+    told = [
+        (percent(cloud.accuracy[row], 2), elp(cloud.elp[row]), energy(cloud.energy_j[row]),
+         latency(cloud.latency_s[row]), genome_text(cloud.genomes[row].tolist(), blocks, branches, cores))
+        for row in rows[:ROWS]
+    ]  # fmt: skip
+    more = f", the first {ROWS}" if len(rows) > ROWS else ""
+    head = ("accuracy", "ELP", "energy", "latency", "architecture (block: branch, bits, stage's core / branch's core)")
+    return tag("details", tag("summary", f"The front as a table ({len(rows)} architectures{more})"), table(head, told))
+
+
+def _search_section(run: RunReport, prefix: str) -> Markup:
+    search = run.logged.search
+    if not len(search.evaluations):
+        return Markup("")
+    preferences = [
+        figure(
+            render(preference_figure(what, names, shares, search.evaluations), f"{prefix}-prefer{number}"), wide=False
+        )
+        for number, (what, (names, shares)) in enumerate(search.preferences.items())
+    ]
+    return tag(
+        "section", tag("h2", "The search"),
+        figure(render(curve_figure([(run_name(run), search)]), f"{prefix}-curve"),
+               "The best feasible architecture so far, as estimated, against the static 8-bit network."),
+        figure(render(shares_figure(search), f"{prefix}-shares"),
+               "By windows of the search: how much of what was proposed was feasible, how varied the choices were."),
+        tag("h3", "What was chosen, as the search went on"), tag("div", *preferences, class_="grid"),
+        tag("h3", "Constraints that were broken"), _broken(run), id=f"{prefix}-search",
+    )  # fmt: skip
+
+
+def _broken(run: RunReport) -> Markup:
+    total = max(1, len(run.logged.cloud))
+    rows = [
+        (name.replace("_", " "), f"{count:,}", percent(count / total))
+        for name, count in sorted(run.logged.broken.items(), key=lambda item: -item[1])
+        if count
+    ]
+    parts = [table(("constraint", "architectures", "share"), rows) if rows else tag("p", "None.")]
+    if run.logged.failures:
+        parts.append(tag("h3", "Failures of the backend"))
+        parts.append(table(("reason", "episodes"), [(reason, f"{count:,}") for reason, count in run.logged.failures]))
+    return join(parts)
+
+
+def _flat(data: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as ``a.b`` and text."""
+    if isinstance(data, dict) and data:
+        for key, value in data.items():
+            yield from _flat(value, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, ", ".join(map(str, data)) if isinstance(data, list) else "none" if data is None else str(data)
+
+
+def _provenance(run: RunReport, prefix: str) -> Markup:
+    accelerator = run.accelerator
+    cores = [
+        (core.name, core.kind, " x ".join(str(d.size) for d in core.array), ", ".join(map(str, core.supported_bits)),
+         f"{core.clock_hz / 1e6:g} MHz", core.source or accelerator.source)
+        for core in accelerator.cores
+    ]  # fmt: skip
+    return tag(
+        "section", tag("h2", "Where this comes from"),
+        tag("p", "Made by: ", tag("code", f"eenn-rl train --config {run.path}/config.json")),
+        tag("p", "Every logged episode again, bit by bit: ", tag("code", f"eenn-rl replay {run.path}/trajectories.h5")),
+        _estimator(run),
+        tag("h3", f"Accelerator: {accelerator.name}"),
+        tag("p", accelerator.description, " Source: ", accelerator.source or "not stated"),
+        table(("core", "kind", "array", "bits", "clock", "source"), cores),
+        tag("details", tag("summary", "Configuration"), table(("setting", "value"), list(_flat(run.config)))),
+        tag("details", tag("summary", "Versions"), table(("part", "version"), _versions(run))),
+        id=f"{prefix}-provenance",
+    )  # fmt: skip
+
+
+def _versions(run: RunReport) -> list[tuple[str, str]]:
+    return [*run.versions.items(), *((f"backend {key}", value) for key, value in run.backend.items())]
+
+
+def _estimator(run: RunReport) -> Markup:
+    """What the estimator is, and how far off it was where that was measured."""
+    tables = run.tables
+    samples = f"{tables['independent_samples']:,} independent " if tables.get("independent_samples") else ""
+    data, rule = tables.get("dataset", "unknown data"), tables.get("confidence_rule", "unknown")
+    origin = f"Estimator: accuracy tables measured on {samples}validation images of {data}"
+    told = [f"{origin}, confidence rule {rule}, fingerprint {run.fingerprint[:16]}."]
+    if tables.get("notes"):
+        told.append(str(tables["notes"]))
+    if run.cards:
+        offsets = [c.verified.measured.accuracy - c.verified.predicted.accuracy for c in run.cards]
+        pairs = [
+            pair for c in run.cards
+            for pair in zip(c.verified.predicted.exit_rates, c.verified.measured.exit_rates, strict=True)
+        ]  # fmt: skip
+        rates = sum(abs(a - b) for a, b in pairs) / len(pairs)
+        told.append(
+            f"Measured error over the {len(offsets)} networks trained in full: accuracy "
+            f"{', '.join(map(points, offsets))} points (measured on test less predicted), exit rates off by "
+            f"{100 * rates:.1f} points on average."
+        )
+    return join(tag("p", sentence) for sentence in told)
+
+
+def _data(run: RunReport, chosen: Chosen, prefix: str) -> Markup:
+    blocks, cores = names_of(run.backbone, run.accelerator)
+    data = {
+        **cloud_data(chosen),
+        "blocks": blocks,
+        "cores": cores,
+        "branches": list(run.tables.get("branches", ())),
+        "exits": int(run.logged.cloud.genomes.shape[1]),
+        "measures": [[m.field, m.unit] for m in MEASURES],
+    }
+    return tag("script", script_json(data), type="application/json", id=f"{prefix}-data")
+
+
+def script_json(data: Any) -> Markup:
+    """JSON that may stand within a script element: no text in it can end the element."""
+    plain = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return Markup(plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

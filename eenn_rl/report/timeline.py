@@ -1,0 +1,83 @@
+"""The cores in time, for a sample that leaves at each exit."""
+
+import re
+from collections.abc import Sequence
+
+from eenn_rl.cost import CostReport, Span
+from eenn_rl.hardware import AcceleratorSpec
+from eenn_rl.report.drawing import Drawing, Rect, Text
+from eenn_rl.report.scales import Scale, number
+
+ROW, BAR, HEAD, LEFT = 21.0, 15.0, 26.0, 96.0
+
+
+def resources(reports: Sequence[CostReport], accelerator: AcceleratorSpec) -> list[str]:
+    """The rows of a timeline: cores of the accelerator that are used, then links and ports."""
+    used = {name for report in reports for span in report.timeline for name in _split(span, accelerator)}
+    cores = [core.name for core in accelerator.cores]
+    return [name for name in cores if name in used] + sorted(used - set(cores))
+
+
+def _split(span: Span, accelerator: AcceleratorSpec) -> list[str]:
+    """The rows that a span fills: each core of a group on its own."""
+    cores = {core.name for core in accelerator.cores}
+    parts = span.resource.split("+")
+    return parts if cores.issuperset(parts) else [span.resource]
+
+
+def timeline_figure(reports: Sequence[CostReport], accelerator: AcceleratorSpec) -> Drawing | None:
+    """One panel per exit on a common axis of time; None where the backend tells no timeline."""
+    if not any(report.timeline for report in reports):
+        return None
+    rows = resources(reports, accelerator)
+    ends = [span.end_s for report in reports for span in report.timeline]
+    end = 1e6 * max(*ends, *(report.exits[-1].latency_s for report in reports))
+    panel = HEAD + ROW * len(rows) + 10
+    drawing = Drawing(
+        900, panel * len(reports) + 40, "Cores in time, for a sample that leaves at each exit",
+        "Each panel is one exit, each row a core or port; bars are stages and branches at work, in microseconds.",
+    )  # fmt: skip
+    time = Scale(0.0, end or 1.0, LEFT, 884.0)
+    for k, report in enumerate(reports):
+        _panel(drawing, report, k, panel * k, rows, time, accelerator)
+    bottom = panel * len(reports)
+    for value in time.ticks(8):
+        drawing.add(Text("tick", time(value), bottom + 16, number(value), "middle"))
+    drawing.add(Text("label", (LEFT + 884) / 2, bottom + 34, "time since the input arrived, \u00b5s", "middle"))
+    return drawing
+
+
+def _panel(
+    drawing: Drawing, report: CostReport, k: int, top: float, rows: list[str], time: Scale, accelerator: AcceleratorSpec
+) -> None:
+    cost = report.exits[-1]
+    told = f"leaves at exit {k + 1}: {cost.latency_s * 1e6:.4g} \u00b5s, {cost.energy_j * 1e6:.4g} \u00b5J"
+    drawing.add(Text("heading", LEFT, top + 17, told))
+    for value in time.ticks(8):
+        drawing.line("grid", [(time(value), top + HEAD), (time(value), top + HEAD + ROW * len(rows))])
+    for number_, name in enumerate(rows):
+        drawing.add(Text("tick", LEFT - 8, top + HEAD + ROW * number_ + 14, name, "end"))
+        drawing.line("grid", [(LEFT, top + HEAD + ROW * (number_ + 1)), (884, top + HEAD + ROW * (number_ + 1))])
+    for span in report.timeline:
+        kind = f"c{_stage_colour(span.label)}"
+        width = max(1.0, time(span.end_s * 1e6) - time(span.start_s * 1e6))
+        label = counted_from_one(span.label)
+        tip = f"{span.resource}: {label}, {span.start_s * 1e6:.4g} to {span.end_s * 1e6:.4g} \u00b5s"
+        for name in _split(span, accelerator):
+            y = top + HEAD + ROW * rows.index(name) + (ROW - BAR) / 2
+            drawing.add(Rect(kind, time(span.start_s * 1e6), y, width, BAR, tip, radius=2))
+            if width > 7 * len(label):
+                light = "insidelight" if kind in ("c0", "c2", "c5", "c7") else "inside"
+                drawing.add(Text(light, time(span.start_s * 1e6) + width / 2, y + 11.5, label, "middle"))
+
+
+def counted_from_one(label: str) -> str:
+    """Labels such as ``stage 0`` with the number that people count by, as everywhere in a report."""
+    return re.sub(r"^(stage|branch) (\d{1,3})$", lambda found: f"{found[1]} {int(found[2]) + 1}", label)
+
+
+def _stage_colour(label: str) -> int:
+    """Stages and their branches alternate through the palette: by the number in the label, branches lighter."""
+    digits = "".join(character for character in label if character.isdigit())
+    stage = int(digits[:3]) if digits else 3
+    return ((0, 2, 5, 3)[stage % 4]) if "branch" not in label else ((4, 1, 6, 7)[stage % 4])
