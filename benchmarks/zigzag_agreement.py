@@ -87,12 +87,14 @@ def summarise(groups: dict[tuple, list[tuple]]) -> list[dict]:
 
 
 def resnet8_paths() -> dict[str, Workload]:
-    """ResNet-8 as Stream was given it: e1, e2, e3 paths with heads, and the backbone alone; every layer on all cores."""
+    """ResNet-8 as Stream was given it: paths e1, e2, e3 with heads, and the backbone alone, on all cores."""
 
     def conv(name: str, sizes: tuple[int, ...], reads: tuple[str, ...]) -> Layer:
         into, out, size, after, kernel, stride = sizes
         pad = (kernel // 2, kernel // 2)
-        return Layer(name, "conv", 1, into, out, (size, size), (after, after), (kernel, kernel), (stride, stride), pad, reads)
+        return Layer(
+            name, "conv", 1, into, out, (size, size), (after, after), (kernel, kernel), (stride, stride), pad, reads
+        )
 
     def head(name: str, channels: int, size: int, reads: str) -> tuple[Layer, ...]:
         whole = (size, size)
@@ -158,7 +160,8 @@ def main() -> None:
     for line in networks():
         print(
             f"  {line['network']:3} {line['mode']:9} latency {line['latency_cycles']:8.0f} against "
-            f"{line['stream_latency_cycles']:8.0f} ({line['latency_error']:+.1%})  energy {line['energy_pj'] / 1e6:6.2f} uJ "
+            f"{line['stream_latency_cycles']:8.0f} ({line['latency_error']:+.1%})  "
+            f"energy {line['energy_pj'] / 1e6:6.2f} uJ "
             f"against {line['stream_energy_pj'] / 1e6:6.2f} uJ ({line['energy_error']:+.1%})"
         )
     (HERE / "results" / "zigzag_agreement.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -8,7 +8,6 @@ Run it in an environment of its own (``pip install zigzag-dse==3.9.1 six``); it 
 import argparse
 import json
 import logging
-import os
 import random
 import tempfile
 import time
@@ -162,7 +161,7 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     import zigzag
 
-    inside = Path(os.path.dirname(zigzag.__file__)) / "inputs"
+    inside = Path(zigzag.__file__).parent / "inputs"
     core = options.core if Path(options.core).is_file() else str(inside / "hardware" / f"{options.core}.yaml")
     mapping = options.mapping
     with tempfile.TemporaryDirectory() as folder:

@@ -76,8 +76,11 @@ def _memories(core: CoreSpec, names: str) -> Table:
 
 
 def _links(spec: AcceleratorSpec) -> str:
-    lines = [f"  {link.sender} {'<->' if link.both_ways else '->'} {link.receiver}: {link.bandwidth_bits} bits per cycle, "
-             f"{quantity(link.energy_j_per_bit, 'J')} per bit" for link in spec.links]  # fmt: skip
+    lines = [
+        f"  {link.sender} {'<->' if link.both_ways else '->'} {link.receiver}: "
+        f"{link.bandwidth_bits} bits per cycle, {quantity(link.energy_j_per_bit, 'J')} per bit"
+        for link in spec.links
+    ]
     if spec.dram is not None:
         lines.append(
             f"  DRAM: one port, {spec.dram.bandwidth_bits} bits per cycle at {spec.clock_hz / 1e6:g} MHz, "

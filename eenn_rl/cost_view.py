@@ -84,11 +84,11 @@ def network_table(report: CostReport, spec: AcceleratorSpec) -> str:
     layers = [layer for stage in report.stages for layer in (*stage.layers, *stage.branch_layers)]
     for place, stage in enumerate(report.stages):
         table = _table(f"Stage {place}", *_LAYER_COLUMNS)
-        for cost in stage.layers:
-            _add_layer(table, cost)
+        for layer in stage.layers:
+            _add_layer(table, layer)
         table.add_section()
-        for cost in stage.branch_layers:
-            _add_layer(table, cost)
+        for layer in stage.branch_layers:
+            _add_layer(table, layer)
         parts += [table, ""]
     if layers:
         parts += [energy_table(layers), ""]

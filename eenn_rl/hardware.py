@@ -16,7 +16,7 @@ from eenn_rl.errors import check
 Operand = Literal["weight", "input", "output"]
 OPERANDS: tuple[Operand, ...] = ("weight", "input", "output")
 Direction = Literal["from_high", "to_low", "from_low", "to_high"]
-"""Movements at a memory: written from the level above, read for the level below, written by it, read for the one above."""
+"""Movements at a memory: in from the level above, out to the one below, in from the one below, out to the one above."""
 LOOPS = ("B", "G", "K", "C", "OX", "OY", "FX", "FY")
 """Loop dimensions of a layer: batch, groups, output channels and input channels per group, output width and height,
 kernel width and height."""

@@ -30,10 +30,10 @@ def _layer(entry: Any, where: str) -> ListedLayer:
         raise InputFileError(f"{where}: expected an object, found {entry!r:.60}")
     missing, unknown = _REQUIRED - set(entry), set(entry) - _REQUIRED - _OPTIONAL
     if missing:
-        raise InputFileError(f"{where}: expected the key {sorted(missing)[0]!r}, found {', '.join(map(str, entry))}")
+        raise InputFileError(f"{where}: expected the key {min(missing)!r}, found {', '.join(map(str, entry))}")
     if unknown:
         known = ", ".join(sorted(_REQUIRED | _OPTIONAL))
-        raise InputFileError(f"{where}: unknown key {sorted(map(str, unknown))[0]!r}: expected {known}")
+        raise InputFileError(f"{where}: unknown key {min(map(str, unknown))!r}: expected {known}")
     try:
         return _checked(entry)
     except InvalidValueError as error:
@@ -59,9 +59,9 @@ def _checked(entry: dict[str, Any]) -> ListedLayer:
 
 
 def _same_padding(in_size: Size, out_size: Size, kernel: Size, stride: Size) -> Size:
-    """What the given sizes leave to pad, evenly; one more at the end where it is odd."""
+    """What the given sizes leave to pad, evenly (one more at the end where it is odd); never as much as the kernel."""
     total = [max(0, (out_size[a] - 1) * stride[a] + kernel[a] - in_size[a]) for a in (0, 1)]
-    return (total[0] // 2, total[1] // 2)
+    return (min(total[0], kernel[0]) // 2, min(total[1], kernel[1]) // 2)
 
 
 def _count(entry: dict[str, Any], key: str, default: int | None = None) -> int:

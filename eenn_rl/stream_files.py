@@ -45,9 +45,7 @@ def read_stream(data: dict[str, Any], source: str, folder: Path, clock_hz: float
         if core is not None:
             cores[number] = core
     cores = _without_inner_dram(cores, dram)
-    for key in data:
-        if key not in _KNOWN:
-            notes.append(f"{source}: {key} is not modelled")
+    notes += [f"{source}: {key} is not modelled" for key in data if key not in _KNOWN]
     links = _links(data, cores, notes, source)
     compute = [place for place, core in enumerate(cores.values()) if core.kind == "compute"]
     group = (tuple(compute),) if len(compute) > 1 else ()

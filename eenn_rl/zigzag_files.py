@@ -149,9 +149,7 @@ def _precisions(array: dict[str, Any], where: str, notes: list[str]) -> tuple[Pr
 
 
 def _memory(name: str, data: Any, where: str, notes: list[str]) -> MemorySpec:
-    for key in data:
-        if key not in _KNOWN_MEMORY:
-            notes.append(f"{where}: {key} is not modelled")
+    notes += [f"{where}: {key} is not modelled" for key in data if key not in _KNOWN_MEMORY]
     operands = tuple(_operand(o, where) for o in _need(data, "operands", where))
     if _number(data, "latency", where, 1.0) > 1:
         notes.append(f"{where}: an access latency of {data['latency']} cycles is not modelled, costed as 1")
@@ -173,7 +171,7 @@ def _memory(name: str, data: Any, where: str, notes: list[str]) -> MemorySpec:
 
 
 def _estimated_cost(data: dict[str, Any], ports: tuple[PortSpec, ...]) -> float:
-    """pJ per access of an SRAM: bit lines grow with the square root of the size.
+    """Energy (pJ) per access of an SRAM: bit lines grow with the square root of the size.
 
     Two constants put ZigZag's own 2 MB (416 pJ per 2048 bits) and 32 KB (22.9 pJ per 512 bits) memories on the line.
     """

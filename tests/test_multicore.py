@@ -121,7 +121,9 @@ SIZES = st.sampled_from([1, 2, 4, 7, 8, 14, 16])
 @st.composite
 def layers(draw: st.DrawFn) -> Layer:
     kind, into, out, size = draw(KINDS), draw(CHANNELS), draw(CHANNELS), draw(SIZES)
-    kernel = draw(st.sampled_from([1, 3, 5])) if kind in ("conv", "depthwise") else 2 if kind == "pool" and size > 1 else 1
+    kernel = (
+        draw(st.sampled_from([1, 3, 5])) if kind in ("conv", "depthwise") else 2 if kind == "pool" and size > 1 else 1
+    )
     stride = draw(st.sampled_from([1, 2])) if kind in ("conv", "depthwise") else kernel
     size = 1 if kind == "linear" else size
     out = into if kind in ("depthwise", "pool", "add") else out
@@ -179,9 +181,7 @@ def test_wider_port_never_slower(
 
 @settings(max_examples=60, deadline=None)
 @given(layers(), places(), st.sampled_from([2, 4, 16]))
-def test_larger_memory_never_more_traffic(
-    layer: Layer, place: tuple[AcceleratorSpec, CoreSpec], factor: int
-) -> None:
+def test_larger_memory_never_more_traffic(layer: Layer, place: tuple[AcceleratorSpec, CoreSpec], factor: int) -> None:
     """Under a fixed dataflow a larger memory never moves more bits to and from DRAM."""
     spec, core = place
     outer = replace(core.memories[-1], size_bits=core.memories[-1].size_bits * factor)

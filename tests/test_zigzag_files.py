@@ -15,7 +15,9 @@ from eenn_rl.zigzag_files import read_mapping
 
 HARDWARE = Path(__file__).parents[1] / "benchmarks" / "reference" / "hardware"
 CORE_B = HARDWARE / "B_tpu_like_core_dram.yaml"
-LAYER = parse_layers([{"name": "l", "kind": "conv", "in_channels": 8, "out_channels": 16, "in_size": 8, "kernel": 3}], "x")[0]
+LAYER = parse_layers(
+    [{"name": "l", "kind": "conv", "in_channels": 8, "out_channels": 16, "in_size": 8, "kernel": 3}], "x"
+)[0]
 
 
 def _write(path: Path, data: Any) -> str:

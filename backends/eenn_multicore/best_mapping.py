@@ -81,19 +81,24 @@ def _evaluate(
     outputs, weights, inputs = outer_demand(hierarchy, mean, cycles)
     goals = {"latency": (total, joules), "energy": (joules, total), "edp": (total * joules, total)}[objective]
     best = _best(rows.owner, allocation.fits, *goals)
-    parts = [
+    compute, stall, onload, offload = (
         np.broadcast_to(part, total.shape)[best]
         for part in (cycles.compute, cycles.stall, cycles.onload, cycles.offload)
-    ]
+    )
     return [
         MappedCost(
-            *(float(part[i]) for part in parts),
-            {memory.name: float(energy[m, row]) for m, memory in enumerate(hierarchy.memories)},
-            float(outer[row]), bool(allocation.fits[row]),
-            (float(inputs[row]), float(outputs[row] + weights[row])), unrolled[i],
+            compute_cycles=float(compute[i]),
+            stall_cycles=float(stall[i]),
+            onload_cycles=float(onload[i]),
+            offload_cycles=float(offload[i]),
+            energy_j_by_memory={memory.name: float(energy[m, row]) for m, memory in enumerate(hierarchy.memories)},
+            outer_bits=float(outer[row]),
+            fits=bool(allocation.fits[row]),
+            outer_demand=(float(inputs[row]), float(outputs[row] + weights[row])),
+            unrolled=unrolled[i],
         )
         for i, row in enumerate(best.tolist())
-    ]  # fmt: skip
+    ]
 
 
 def _best(owner: Ints, fits: np.ndarray, goal: Floats, second: Floats) -> Ints:

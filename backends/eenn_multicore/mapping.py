@@ -118,7 +118,7 @@ class Nest:
     @property
     def total(self) -> Floats:
         """Iterations of the whole nest."""
-        return self.iterations[-1]
+        return np.asarray(self.iterations[-1])
 
     @staticmethod
     def _next(mask: Bools) -> Ints:
@@ -159,7 +159,7 @@ class Nest:
         """Distinct input positions under `out` windows of `kernel`, at most the input's size."""
         a, b = np.floor(out + EPSILON), np.floor(kernel + EPSILON)
         touched = a * b - np.maximum(0.0, b - self.rows.stride[axis]) * (a - 1)
-        return np.minimum(touched, self.rows.input_size[axis])
+        return np.asarray(np.minimum(touched, self.rows.input_size[axis]))
 
 
 def unrolled_inside(factors: Floats, feeds: tuple[int, ...], level: int) -> Floats:

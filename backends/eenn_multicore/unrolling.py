@@ -46,7 +46,9 @@ def divisors(number: int) -> tuple[int, ...]:
 def unroll(problem: Problem, core: CoreSpec, hierarchy: Hierarchy, dataflow: Dataflow | None) -> Unrolled:
     """The unrolling of `problem`: the dataflow's where it is fixed, the best one where it is free."""
     limits = _limits(problem, core, hierarchy)
-    fixed = _fixed(problem, core, limits, dataflow) if dataflow else [None] * len(core.array)
+    fixed: list[Factors | None] = [None] * len(core.array)
+    if dataflow:
+        fixed = _fixed(problem, core, limits, dataflow)
     chosen = _search(problem, limits, fixed)
     chosen = _within_capacity(problem, hierarchy, core, chosen)
     drain = sum(

@@ -50,6 +50,7 @@ class Walker:
         memories = [outer_memory(accelerator, core, "output") for core in range(len(accelerator.cores))]
         self._capacity = [memory.size_bits if memory else float("inf") for memory in memories]
         self._options = self._placements()
+        self._bits = [accelerator.allocation_bits(index) for index in range(len(accelerator.allocations))]
 
     def _placements(self) -> tuple[frozenset[Operand], ...]:
         """What may stream from DRAM, in the order of preference; the first that finds room is taken."""
@@ -108,7 +109,7 @@ class Walker:
         last_use = {name: index for index, layer in enumerate(layers) for name in layer.reads}
         for index, layer in enumerate(layers):
             run = self.run_layer(layer, bits, self.cores_for(layer, allocation), resident=resident)
-            self._step(walk, layer, bits, run)
+            self._step(walk, layer, bits, allocation, run)
             live = [name for name, _ in walk.produced.items() if name == layer.name or last_use.get(name, -1) >= index]
             _note_peak(walk, live)
         exit_ = walk.produced[layers[-1].name] if layers else Tensor(DRAM, 0.0)
@@ -125,7 +126,7 @@ class Walker:
             tuple(walk.violations),
         )
 
-    def _step(self, walk: _Walk, layer: Layer, bits: int, run: LayerRun) -> None:
+    def _step(self, walk: _Walk, layer: Layer, bits: int, allocation: int, run: LayerRun) -> None:
         moved = Cost()
         need = Need(() if run.streams else run.cores, needs_whole_input(layer))
         for name in layer.reads or ("",):
@@ -142,17 +143,21 @@ class Walker:
         walk.cores.update(run.cores)
         for core in run.cores:
             walk.weights[core] = walk.weights.get(core, 0.0) + layer.weight_elements * bits / len(run.cores)
-        if not run.fits:
+        if not run.fits and bits in self._bits[allocation]:
             walk.violations.append(self._no_room(layer, bits, run.cores))
 
     def _no_room(self, layer: Layer, bits: int, cores: tuple[int, ...]) -> Violation:
+        """The layer's operands exceed the outermost memory, or one element of them the innermost."""
         demand = (layer.weight_elements + layer.input_elements + layer.output_elements) * bits / 8 / len(cores)
         bound = min(self._capacity[core] for core in cores) / 8
         names = "+".join(self.accelerator.cores[core].name for core in cores)
-        return Violation(f"layer {layer.name} on {names}", demand, min(bound, demand), "bytes")
+        if demand > bound:
+            return Violation(f"layer {layer.name} on {names}", demand, bound, "bytes")
+        smallest = min(memory.size_bits for core in cores for memory in self.accelerator.cores[core].memories)
+        return Violation(f"one operand of layer {layer.name} on {names}", max(bits, smallest + 1.0), smallest, "bits")
 
     def _unsupported(self, bits: int, allocation: int) -> tuple[Violation, ...]:
-        supported = self.accelerator.allocation_bits(allocation)
+        supported = self._bits[allocation]
         if bits in supported:
             return ()
         name = self.accelerator.allocation_name(allocation)

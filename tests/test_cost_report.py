@@ -1,0 +1,200 @@
+"""``eenn-rl cost``: layer lists, architectures, ONNX networks; tables and JSON; broken input."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eenn_multicore.backend import MulticoreBackend
+from eenn_rl import cost_report
+from eenn_rl.architecture_file import read_architecture
+from eenn_rl.cost import CostReport, ExitCost
+from eenn_rl.cost_report import run_cost
+from eenn_rl.cost_view import quantity
+from eenn_rl.errors import EennError, InputFileError, MissingDependencyError
+from eenn_rl.hardware import load_accelerator
+from eenn_rl.layer_file import parse_layers
+from eenn_rl.workload import Workload, workload_of
+
+HARDWARE = Path(__file__).parents[1] / "benchmarks" / "reference" / "hardware"
+LAYERS: list[dict[str, Any]] = [
+    {"name": "c", "kind": "conv", "in_channels": 3, "out_channels": 16, "in_size": 32, "out_size": 32, "kernel": 3,
+     "stride": 1, "bits": 8},
+    {"name": "d", "kind": "depthwise", "in_channels": 16, "out_channels": 16, "in_size": 32, "out_size": 16,
+     "kernel": 3, "stride": 2, "bits": 4},
+    {"name": "p", "kind": "pool", "in_channels": 16, "out_channels": 16, "in_size": 16, "out_size": 1, "kernel": 16,
+     "stride": 16, "bits": 8},
+    {"name": "a", "kind": "add", "in_channels": 16, "out_channels": 16, "in_size": 16, "out_size": 16, "bits": 8},
+    {"name": "f", "kind": "linear", "in_channels": 256, "out_channels": 10, "bits": 2},
+]  # fmt: skip
+ARCHITECTURE = {
+    "backbone": {"name": "resnet8", "input_shape": [1, 16, 16], "num_classes": 10},
+    "exits": [
+        {"location": 1, "branch": "conv", "bits": 4, "core": 0, "branch_core": 1},
+        {"location": 3, "branch": "classifier", "bits": 8, "core": 6, "branch_core": 6},
+    ],
+}
+
+
+def _file(tmp_path: Path, data: Any, name: str = "input.json") -> Path:
+    path = tmp_path / name
+    path.write_text(json.dumps(data))
+    return path
+
+
+def test_layers_as_json(tmp_path: Path) -> None:
+    """Every layer's entry has the promised keys; its energy is the sum over memories, its utilization follows."""
+    found = json.loads(run_cost(_file(tmp_path, LAYERS), as_json=True))
+    assert [layer["name"] for layer in found["layers"]] == ["c", "d", "p", "a", "f"]
+    for layer in found["layers"]:
+        assert sum(layer["energy_j_by_memory"].values()) == pytest.approx(layer["energy_j"])
+        assert layer["latency_s"] == pytest.approx(layer["latency_cycles"] * 1e-9)
+    conv = found["layers"][0]
+    assert conv["macs"] == 3 * 16 * 9 * 32 * 32
+    assert conv["utilization"] == pytest.approx(conv["macs"] / conv["latency_cycles"] / 1024)
+    assert found["layers"][2]["core"] == "pooling"
+    assert found["layers"][3]["core"] == "simd"
+
+
+def test_a_row_of_zigzag(tmp_path: Path) -> None:
+    """With ZigZag's core and mapping files a layer costs what ZigZag says: a row of the reference, to the digit."""
+    rows = json.loads((HARDWARE.parent / "zigzag_given.json").read_text())["records"]
+    row = next(r for r in rows if r["mapping"] == "C_mapping" and r["kind"] == "depthwise")
+    path = _file(tmp_path, [{key: row[key] for key in (*LAYERS[0],)}])
+    text = run_cost(
+        path, str(HARDWARE / "C_edge_tpu_like.yaml"), mapping=HARDWARE / "C_mapping.yaml", as_json=True, core=0
+    )
+    (layer,) = json.loads(text)["layers"]
+    assert layer["latency_cycles"] == row["latency_cycles"]
+    assert layer["energy_j"] * 1e12 == pytest.approx(row["energy_pj"])
+    free = json.loads(run_cost(path, str(HARDWARE / "C_edge_tpu_like.yaml"), as_json=True))["layers"][0]
+    assert free["latency_cycles"] != layer["latency_cycles"]
+
+
+def test_architecture_as_json(tmp_path: Path) -> None:
+    """An architecture's cost is what the backend says of its workload, by exit, stage and layer."""
+    path = _file(tmp_path, ARCHITECTURE)
+    found = json.loads(run_cost(path, as_json=True))
+    workload = workload_of(read_architecture(path))
+    expected = MulticoreBackend(load_accelerator("quad_edge_tpu")).evaluate(workload)
+    assert found["exits"] == [{"energy_j": c.energy_j, "latency_s": c.latency_s} for c in expected.exits]
+    assert len(found["stages"]) == 2
+    assert found["violations"] == []
+    assert json.loads(run_cost(_file(tmp_path, {"architecture": ARCHITECTURE}), as_json=True)) == found
+
+
+def test_tables(tmp_path: Path) -> None:
+    """Without --json a person gets totals and where the energy goes."""
+    text = run_cost(_file(tmp_path, LAYERS))
+    assert "total" in text
+    assert "Where the energy goes" in text
+    text = run_cost(_file(tmp_path, ARCHITECTURE))
+    for part in ("exit", "Stage 1", "stack3.conv2", "dram", "everything fits", "Memory at its fullest"):
+        assert part in text
+
+
+def test_core_and_clock(tmp_path: Path) -> None:
+    """--core moves everything to one core; --clock-hz sets what a cycle lasts."""
+    found = json.loads(run_cost(_file(tmp_path, ARCHITECTURE), core=2, as_json=True))
+    cores = {layer["core"] for stage in found["stages"] for layer in stage["layers"] + stage["branch_layers"]}
+    assert cores == {"core2", "pooling", "simd"}
+    slow = json.loads(run_cost(_file(tmp_path, LAYERS), clock_hz=1e8, as_json=True))["layers"][0]
+    assert slow["latency_s"] == pytest.approx(slow["latency_cycles"] * 1e-8)
+    with pytest.raises(EennError, match="--core must be between 0 and 5"):
+        run_cost(_file(tmp_path, LAYERS), core=9)
+    with pytest.raises(EennError, match="--core must be a compute core of quad_edge_tpu"):
+        run_cost(_file(tmp_path, ARCHITECTURE), core=5)
+
+
+class _WholeWorkloads:
+    """A third party's backend that knows whole workloads alone."""
+
+    api_version = 1
+
+    def evaluate(self, workload: Workload) -> CostReport:
+        return CostReport(tuple(ExitCost(2e-6, 3e-6) for _ in workload.stages))
+
+
+def test_backend_of_whole_workloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that knows only whole workloads is asked layer by layer; it may leave the cycles open."""
+    monkeypatch.setattr(cost_report, "make_backend", lambda *_: _WholeWorkloads())
+    found = json.loads(run_cost(_file(tmp_path, LAYERS), backend="other", as_json=True))["layers"]
+    assert [(layer["latency_cycles"], layer["energy_j"]) for layer in found] == [(None, 2e-6)] * 5
+    assert "-" in run_cost(_file(tmp_path, LAYERS), backend="other")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"kind": "convolution"}, "kind must be one of conv"),
+        ({"in_channels": 0}, "in_channels must be an integer of at least 1, found 0"),
+        ({"bits": 64}, "bits must be between 1 and 32, found 64"),
+        ({"kernel": [3]}, "kernel must be an integer of at least 1, or two of them"),
+        ({"out_size": 50}, "out_size"),
+        ({"colour": 1}, "unknown key 'colour'"),
+    ],
+)
+def test_broken_layer(tmp_path: Path, entry: dict[str, Any], message: str) -> None:
+    """A broken layer is refused in one line with the file, the entry, the key, the value and the bound."""
+    path = _file(tmp_path, [LAYERS[0] | entry])
+    with pytest.raises(InputFileError) as caught:
+        run_cost(path)
+    assert f"{path}: layer 0: " in str(caught.value)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [[], {"a": 1}, [3], [{"name": "x"}]])
+def test_neither_layers_nor_architecture(tmp_path: Path, data: Any) -> None:
+    """Other JSON is refused in one line that says what was expected."""
+    with pytest.raises(InputFileError, match="expected"):
+        run_cost(_file(tmp_path, data))
+
+
+def test_padding_keeps_the_size() -> None:
+    """Padding keeps `same` sizes unless given, for even kernels and odd strides as well."""
+    shape = {"name": "x", "kind": "conv", "in_channels": 4, "out_channels": 4, "in_size": 9, "kernel": 3}
+    (same,) = parse_layers([shape | {"stride": 2}], "x")
+    assert same.layer.out_size == (5, 5)
+    assert same.layer.padding == (1, 1)
+    (none,) = parse_layers([shape | {"out_size": 7, "padding": 0}], "x")
+    assert none.layer.padding == (0, 0)
+
+
+def test_quantity() -> None:
+    """Values are shown with the SI prefix that reads best."""
+    assert [quantity(v, "J") for v in (4.2e-6, 0.0, 3.0, 5e-13)] == ["4.2 uJ", "0 pJ", "3 J", "0.5 pJ"]
+
+
+def test_onnx(tmp_path: Path) -> None:
+    """An ONNX network costs what the same network costs as an architecture, or says which package is missing."""
+    try:
+        import onnx
+    except ImportError:
+        with pytest.raises(MissingDependencyError, match=r"eenn-rl\[onnx\]"):
+            run_cost(_file(tmp_path, [], "net.onnx"))
+        return
+    helper = onnx.helper
+    make, info = helper.make_node, helper.make_tensor_value_info
+    weights = {"w": (8, 3, 3, 3), "v": (8, 1, 3, 3), "m": (8, 5)}
+    nodes = [
+        make("Conv", ["x", "w"], ["a"], "conv", pads=[1, 1, 1, 1]),
+        make("Relu", ["a"], ["b"], "relu"),
+        make("Conv", ["b", "v"], ["c"], "depth", pads=[1, 1, 1, 1], group=8),
+        make("Add", ["b", "c"], ["d"], "sum"),
+        make("GlobalAveragePool", ["d"], ["e"], "pool"),
+        make("Flatten", ["e"], ["f"], "flat"),
+        make("MatMul", ["f", "m"], ["y"], "fc"),
+    ]
+    constants = [onnx.numpy_helper.from_array(np.zeros(s, np.float32), n) for n, s in weights.items()]
+    graph = helper.make_graph(nodes, "net", [info("x", 1, [1, 3, 8, 8])], [info("y", 1, [1, 5])], initializer=constants)
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph), str(path))
+    found = json.loads(run_cost(path, as_json=True))
+    layers = [layer for layer in found["stages"][0]["layers"] if not layer["name"].endswith(".transfer")]
+    macs = [("conv", 8 * 3 * 9 * 64), ("depth", 8 * 9 * 64), ("sum", 0), ("pool", 0), ("fc", 40)]
+    assert [(layer["name"], layer["macs"]) for layer in layers] == macs
+    path.write_bytes(b"nothing like a network")
+    with pytest.raises(InputFileError, match="expected an ONNX network"):
+        run_cost(path)
