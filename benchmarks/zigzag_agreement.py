@@ -18,13 +18,13 @@ import numpy as np
 
 from eenn_multicore.backend import ALL_OPERANDS, NO_OPERANDS, MulticoreBackend
 from eenn_multicore.layer_cost import AnalyticalLayerModel
-from eenn_rl.accelerator_files import read_yaml
 from eenn_rl.backbone import Layer
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator
+from eenn_rl.hardware.files import read_yaml
+from eenn_rl.hardware.zigzag_files import read_mapping
 from eenn_rl.layer_file import parse_layers
 from eenn_rl.schedule import LayerRequest
 from eenn_rl.workload import Stage, Workload
-from eenn_rl.zigzag_files import read_mapping
 
 HERE = Path(__file__).parent
 REFERENCE = HERE / "reference"
@@ -150,7 +150,8 @@ def main() -> None:
         print(f"\nZigZag, {name} rows: mean (worst) absolute error, rank correlation")
         for line in lines:
             print(
-                f"  {line['core']:22} {line['mapping']:20} {line['bits']:2} bits {line['objective']:7} {line['layers']:3} layers"
+                f"  {line['core']:22} {line['mapping']:20} {line['bits']:2} bits {line['objective']:7}"
+                f" {line['layers']:3} layers"
                 f"  latency {line['latency_error']:.2%} ({line['latency_worst']:.1%}) {line['latency_spearman']:.4f}"
                 f"  energy {line['energy_error']:.2%} ({line['energy_worst']:.1%}) {line['energy_spearman']:.4f}"
                 f"  exact {line['exact']:.0%}"

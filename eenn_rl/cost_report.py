@@ -7,20 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from eenn_rl.accelerator_files import read_yaml
 from eenn_rl.architecture_file import architecture_from_json
 from eenn_rl.backbone import Backbone, Block, Layer
 from eenn_rl.cost import CostReport, LayerCost
 from eenn_rl.cost_view import layers_table, network_table
 from eenn_rl.errors import check
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator
+from eenn_rl.hardware.files import read_yaml
+from eenn_rl.hardware.zigzag_files import read_mapping
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.layer_file import ListedLayer, parse_layers
 from eenn_rl.onnx_file import read_onnx
 from eenn_rl.plugins import make_backend
 from eenn_rl.serialization import read_json, to_json
 from eenn_rl.workload import Stage, Workload, workload_of
-from eenn_rl.zigzag_files import read_mapping
 
 _LOG = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ from eenn_multicore.backend import ALL_OPERANDS, NO_OPERANDS, MulticoreBackend
 from eenn_multicore.layer_cost import AnalyticalLayerModel
 from eenn_multicore.orders import orders, temporal_loops
 from eenn_multicore.problem import problem_of
-from eenn_rl.accelerator_files import read_yaml
 from eenn_rl.backbone import Layer
 from eenn_rl.hardware import AcceleratorSpec, ArrayDimension, CoreSpec, load_accelerator
+from eenn_rl.hardware.files import read_yaml
+from eenn_rl.hardware.zigzag_files import read_mapping
 from eenn_rl.layer_file import parse_layers
 from eenn_rl.schedule import CoreLayerCost, LayerRequest
 from eenn_rl.schedule.split import slices
-from eenn_rl.zigzag_files import read_mapping
 
 REFERENCE = Path(__file__).parents[1] / "benchmarks" / "reference"
 HARDWARE = REFERENCE / "hardware"

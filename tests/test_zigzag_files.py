@@ -10,8 +10,8 @@ import yaml
 from eenn_multicore.backend import MulticoreBackend
 from eenn_rl.errors import InputFileError
 from eenn_rl.hardware import load_accelerator
+from eenn_rl.hardware.zigzag_files import read_mapping
 from eenn_rl.layer_file import parse_layers
-from eenn_rl.zigzag_files import read_mapping
 
 HARDWARE = Path(__file__).parents[1] / "benchmarks" / "reference" / "hardware"
 CORE_B = HARDWARE / "B_tpu_like_core_dram.yaml"

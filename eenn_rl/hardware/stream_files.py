@@ -8,18 +8,10 @@ from typing import Any
 import yaml
 
 from eenn_rl.errors import InputFileError
-from eenn_rl.hardware import (
-    AcceleratorSpec,
-    ArrayDimension,
-    CoreSpec,
-    DramSpec,
-    LinkSpec,
-    MemorySpec,
-    PortSpec,
-    Precision,
-    Traffic,
-)
-from eenn_rl.zigzag_files import PICO, dram_of, is_core, read_core, split_dram
+from eenn_rl.hardware.accelerator import AcceleratorSpec, LinkSpec
+from eenn_rl.hardware.core import ArrayDimension, CoreSpec, Precision
+from eenn_rl.hardware.memory import DramSpec, MemorySpec, PortSpec, Traffic
+from eenn_rl.hardware.zigzag_files import PICO, dram_of, is_core, read_core, split_dram
 
 AIE_ARRAY = (ArrayDimension("D1", 8), ArrayDimension("D2", 8), ArrayDimension("D3", 4))
 """An AI Engine tile: 256 8-bit MACs per cycle (AMD, AIE-ML architecture manual AM020)."""

@@ -10,21 +10,9 @@ from math import sqrt
 from typing import Any
 
 from eenn_rl.errors import InputFileError
-from eenn_rl.hardware import (
-    OPERANDS,
-    AcceleratorSpec,
-    ArrayDimension,
-    CoreSpec,
-    Dataflow,
-    Direction,
-    DramSpec,
-    MemorySpec,
-    Operand,
-    PortSpec,
-    Precision,
-    Traffic,
-    Unrolling,
-)
+from eenn_rl.hardware.accelerator import AcceleratorSpec
+from eenn_rl.hardware.core import ArrayDimension, CoreSpec, Dataflow, Precision, Unrolling
+from eenn_rl.hardware.memory import OPERANDS, Direction, DramSpec, MemorySpec, Operand, PortSpec, Traffic
 
 PICO = 1e-12
 _OPERANDS: dict[str, Operand] = {"I1": "input", "I2": "weight", "O": "output"}

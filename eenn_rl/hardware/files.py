@@ -1,4 +1,4 @@
-"""Accelerator files: our own multi-core YAML; ZigZag's and Stream's are read by `eenn_rl.zigzag_files`.
+"""Accelerator files: our own multi-core YAML; ZigZag's and Stream's are read by `zigzag_files` and `stream_files`.
 
 The own format is described in docs/accelerators.md; energies are in pJ there, as data sheets give them.
 """
@@ -13,24 +13,12 @@ import yaml
 from pydantic import ConfigDict
 
 from eenn_rl.errors import InputFileError, InvalidValueError, unknown_name
-from eenn_rl.hardware import (
-    AcceleratorSpec,
-    ArrayDimension,
-    CoreSpec,
-    Dataflow,
-    DramSpec,
-    LinkSpec,
-    MemorySpec,
-    Operand,
-    OperatingPoint,
-    PortSpec,
-    Precision,
-    Traffic,
-    Unrolling,
-)
+from eenn_rl.hardware.accelerator import AcceleratorSpec, LinkSpec
+from eenn_rl.hardware.core import ArrayDimension, CoreSpec, Dataflow, OperatingPoint, Precision, Unrolling
+from eenn_rl.hardware.memory import DramSpec, MemorySpec, Operand, PortSpec, Traffic
+from eenn_rl.hardware.stream_files import is_stream, read_stream
+from eenn_rl.hardware.zigzag_files import is_core, read_zigzag
 from eenn_rl.serialization import from_json
-from eenn_rl.stream_files import is_stream, read_stream
-from eenn_rl.zigzag_files import is_core, read_zigzag
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -128,23 +116,23 @@ class _Accelerator:
 _DATA = resources.files("eenn_rl") / "accelerators"
 
 
-def shipped() -> tuple[str, ...]:
+def shipped_accelerators() -> tuple[str, ...]:
     """Names of the accelerator files that come with the package."""
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in _DATA.iterdir() if entry.name.endswith(".yaml")))
 
 
-def load(name_or_path: str, clock_hz: float | None = None) -> AcceleratorSpec:
+def load_accelerator(name_or_path: str, clock_hz: float | None = None) -> AcceleratorSpec:
     """The shipped accelerator of that name, or the one described by a YAML file: ours, ZigZag's or Stream's.
 
     What a file asks for that is not modelled is logged as a warning.
     """
-    if name_or_path in shipped():
+    if name_or_path in shipped_accelerators():
         return read_own(yaml.safe_load((_DATA / f"{name_or_path}.yaml").read_text("utf-8")), name_or_path, clock_hz)
     path = Path(name_or_path)
     if not path.is_file():
         if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
             raise InputFileError(f"{path}: expected an accelerator file, found none: check the path")
-        raise unknown_name("accelerator", name_or_path, shipped())
+        raise unknown_name("accelerator", name_or_path, shipped_accelerators())
     spec = _read(read_yaml(path), path, clock_hz)
     for note in spec.notes:
         _LOG.warning("warning: %s", note)
