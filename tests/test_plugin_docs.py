@@ -76,6 +76,18 @@ def test_the_claims_about_diana_are_rows_of_its_benchmark() -> None:
     assert 1 / 1.5 < row["ratio"] < 1.5
 
 
+def test_the_claims_about_zigzag_are_its_benchmarks() -> None:
+    """Questions, speed from the cache, and how far multicore is off, as measured."""
+    data = json.loads((MPIC.parent.parent / "benchmarks" / "results" / "zigzag_backend.json").read_text())
+    energy, latency = data["multicore_energy"], data["multicore_latency"]
+    words = " ".join(TEXT.split())
+    assert f"{data['architectures']} architectures take {data['asked_of_zigzag']} questions" in words
+    assert f"{data['warm_architectures_per_s'] / 1000:.0f} thousand architectures per second" in words
+    for found, name in ((energy, "energy"), (latency, "latency")):
+        assert f"{found['mean_absolute_error']:.1%} in {name}" in words
+    assert f"rank correlation of {energy['spearman']:.4f} and {latency['spearman']:.4f}" in words
+
+
 def test_what_the_search_on_diana_found_is_quoted_as_measured() -> None:
     """Both cores in the best feasible one, and the reductions and accuracies of the page."""
     search = json.loads((MPIC.parent.parent / "benchmarks" / "results" / "diana.json").read_text())["search"]
