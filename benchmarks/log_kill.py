@@ -3,11 +3,12 @@
     python benchmarks/log_kill.py --agent evolution
     python benchmarks/log_kill.py --agent ppo --kills 12 --longest 30 --budget 1500
 
-One search (over ResNet-8 on the shipped accelerator, as in tests/logged_problem.py) runs in a child process that reports how many episodes are saved, and is killed with SIGKILL after a random time; the next child
-resumes it. After every kill the log must open with plain `h5py.File(path, "r")` and hold at least what was reported. At
-the end the search is let to finish, and its log is compared with that of one that was never interrupted. Children are
-forks of one process that has imported everything (and used nothing of torch, which does not survive a fork), so that
-the time until a kill is spent searching.
+One search (ResNet-8 on the shipped accelerator, as in tests/logged_problem.py) runs in a child process that reports
+how many episodes are saved, and is killed with SIGKILL after a random time; the next child resumes it. After every kill
+the log must open with plain `h5py.File(path, "r")` and hold at least what was reported. At the end the search is let to
+finish, and its log is compared with that of one that was never interrupted. Children are forks of one process that has
+imported everything (and used nothing of torch, which does not survive a fork), so that the time until a kill is spent
+searching.
 """
 
 # ruff: noqa: E402  (the problem is shared with the tests, in their folder)

@@ -1,0 +1,65 @@
+"""The golden log: a file of format 1 as it was first published. Every later version must read it.
+
+Written once by `python tests/test_golden_log.py`; never written again.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eenn_rl.log_table import table
+from eenn_rl.trajectory import TrajectoryLog, TrajectoryWriter, open_log
+from eenn_rl.trajectory.rows import UNSEALED, broken_links
+from eenn_rl.trajectory.schema import EPISODES, STEPS
+from logged_problem import make_evaluator, write_log
+
+DATA = Path(__file__).parent / "data"
+GOLDEN, EXPECTED = DATA / "trajectories_v1.h5", DATA / "trajectories_v1.json"
+RECORD = {"feasible": True, "predicted": {"accuracy": 0.9, "elp": 1e-9}, "measured": {"accuracy": 0.89, "elp": 2e-9}}
+
+
+def summary(log: TrajectoryLog) -> dict[str, object]:
+    """Numbers that tell a misread column: sums of every one, in float64 exactly representable or rounded."""
+    rows = next(log.blocks(len(log)))
+    names = [c.name for c in EPISODES if c.name not in ("failure", "wall_s")]
+    sums = {name: round(float(rows.episodes[name].astype(np.float64).sum()), 9) for name in names}
+    sums |= {c.name: round(float(rows.steps[c.name].astype(np.float64).sum()), 6) for c in STEPS}
+    return {"episodes": len(log), "steps": log.steps, "sums": sums, "verified": log.verifications()}
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, object]:
+    found: dict[str, object] = json.loads(EXPECTED.read_text())
+    return found
+
+
+def test_the_golden_log_loads_with_all_its_values(expected: dict[str, object]) -> None:
+    """Every column, verification and description of a version-1 file reads as on the day it was written."""
+    with open_log(GOLDEN) as log:
+        assert log.attribute("format_version") == 1
+        assert json.loads(json.dumps(summary(log))) == expected
+        assert log.altered_parts == ()
+        assert broken_links(next(log.blocks(len(log))), UNSEALED).size == 0
+        assert log.meta.backend["name"] == "multicore"
+        assert [block["episode"] for block in table(log)] == [list(range(len(log)))]
+
+
+def test_the_golden_log_can_be_continued(tmp_path: Path) -> None:
+    """A version-1 file can be appended to."""
+    path = tmp_path / "log.h5"
+    path.write_bytes(GOLDEN.read_bytes())
+    with TrajectoryWriter.resume(path) as writer:
+        writer.add_verification({**RECORD, "note": "later"})
+    with open_log(path) as log:
+        assert len(log.verifications()) == 2
+
+
+if __name__ == "__main__":
+    evaluator = make_evaluator()
+    write_log(GOLDEN, evaluator, 12)
+    with open_log(GOLDEN) as written, TrajectoryWriter.resume(GOLDEN) as more:
+        more.add_verification(RECORD, next(written.episodes([4])).architecture)
+    with open_log(GOLDEN) as written:
+        EXPECTED.write_text(json.dumps(summary(written), indent=1) + "\n")
