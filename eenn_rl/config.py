@@ -17,6 +17,7 @@ from eenn_rl.objective import Objective
 from eenn_rl.options import group, merge, option
 from eenn_rl.search import AgentSettings
 from eenn_rl.serialization import from_json, to_json
+from eenn_rl.tuning import Mode
 
 ALLOWED_BITS = (2, 4, 8)
 
@@ -45,6 +46,7 @@ class RunConfig:
     branches: tuple[str, ...] = option(BRANCHES, "branch kinds to choose from")
     bits: tuple[int, ...] = option(ALLOWED_BITS, "bit-widths to choose from")
     max_exits: int = option(4, "most exits of an architecture, the last one included")
+    thresholds: Mode = option("per_exit", "confidence thresholds: one per exit, or one for all exits")
     verify: int = option(3, "how many of the best architectures are trained in full and verified")
     workers: int = option(2, "processes that train in full at a time; the results do not depend on it")
     objective: Objective = group(Objective)

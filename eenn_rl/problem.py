@@ -69,4 +69,4 @@ def make_evaluator(config: RunConfig, tables: AccuracyTables) -> Evaluator:
     accelerator = accelerator_of(config)
     space = SearchSpace(tables.backbone, accelerator, config.branches, config.bits, config.max_exits)
     backend = make_backend(config.backend, accelerator, tables.backbone)
-    return Evaluator(space, backend, Estimator(tables), config.objective, EVALUATION_LIMIT_S)
+    return Evaluator(space, backend, Estimator(tables, config.thresholds), config.objective, EVALUATION_LIMIT_S)
