@@ -2,8 +2,8 @@
 
     python benchmarks/log_fuzz.py [--files 10000]
 
-The mutations are those of tests/trajectory_mutations.py, over a log of real episodes. Each batch runs in a process of its own with
-2 GiB of address space to spare, so that a crash, a hang and an allocation without bound are seen and counted.
+The mutations are those of tests/trajectory_mutations.py, over a log of real episodes. Each batch runs in a process of
+its own with 2 GiB of address space to spare, so that a crash, a hang and an allocation without bound are seen.
 """
 
 # ruff: noqa: E402  (the problem is shared with the tests, in their folder)
