@@ -27,7 +27,7 @@ class Network(nn.Module):
     def __init__(self, backbone: Backbone, heads: Iterable[Head], bits: Sequence[int]) -> None:
         super().__init__()
         self.backbone, self.bits = backbone, tuple(bits)
-        self.heads_at = tuple(sorted(set(heads), key=lambda head: head[0]))
+        self.heads_at = tuple(sorted(dict.fromkeys(heads), key=lambda head: head[0]))
         head_layers = {head: branch_layers(backbone, *head) for head in self.heads_at}
         trunk = backbone.layers
         sinks = [block.layers[-1].name for block in backbone.blocks]

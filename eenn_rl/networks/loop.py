@@ -19,6 +19,7 @@ from eenn_rl.errors import InputFileError
 from eenn_rl.progress import Progress
 
 SAVE_EVERY_S = 8.0
+GRADIENT_NORM = 2.0
 REFRESH_EVERY = 16
 """Steps between two looks at the activation steps."""
 
@@ -116,6 +117,29 @@ def make_optimiser(network: nn.Module, learning_rate: float, weight_decay: float
     for parameter in (*weights, *rest):
         optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimiser
+
+
+def descend(loss: torch.Tensor, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """One step down the gradient of `loss`, whose norm is bounded.
+
+    Unbounded, a linear branch on an early map could push the batch norms before it so far that no unit fired again.
+    """
+    optimiser.zero_grad()
+    torch.autograd.backward(loss)
+    nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
+    optimiser.step()
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Continue from `state`; a rate that captured steps read stays the same tensor."""
+    rates = [group["lr"] for group in optimiser.param_groups]
+    optimiser.load_state_dict(state)
+    for group, rate in zip(optimiser.param_groups, rates, strict=True):
+        group["lr"] = rate
+        for parameter in group["params"]:
+            held = optimiser.state[parameter]
+            if "momentum_buffer" in held:  # in the parameter's own memory order, which fused steps insist on
+                held["momentum_buffer"] = torch.empty_like(parameter.detach()).copy_(held["momentum_buffer"])
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

@@ -28,7 +28,9 @@ from eenn_rl.networks.layers import copy_variant
 from eenn_rl.networks.loop import (
     REFRESH_EVERY,
     Batches,
+    descend,
     generator_for,
+    load_optimiser,
     load_state,
     make_optimiser,
     one_cycle,
@@ -183,9 +185,7 @@ class _SupernetTraining:
         loss = functional.cross_entropy(logits[-1], labels)
         for early in logits[:-1]:
             loss = loss + exit_loss(early, labels, logits[-1], self.settings.distillation)
-        self.optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        self.optimiser.step()
+        descend(loss, self.network, self.optimiser)
 
     def _logits(self, images: Tensor, path: Sequence[int], heads: Sequence[Head]) -> list[Tensor]:
         values = self.network.start(images)
@@ -225,7 +225,7 @@ class _SupernetTraining:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue."""
         self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        load_optimiser(self.optimiser, state["optimiser"])
 
 
 def train_supernet(

@@ -26,8 +26,10 @@ from eenn_rl.networks.layers import copy_variant
 from eenn_rl.networks.loop import (
     REFRESH_EVERY,
     Batches,
+    descend,
     evaluation_batches,
     generator_for,
+    load_optimiser,
     make_optimiser,
     one_cycle,
     run_steps,
@@ -140,9 +142,7 @@ class _FullTraining:
         loss = functional.cross_entropy(outputs[-1], labels)
         for logits in outputs[:-1]:
             loss = loss + self.settings.exit_weight * exit_loss(logits, labels, outputs[-1], self.settings.distillation)
-        self.optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        self.optimiser.step()
+        descend(loss, self.network, self.optimiser)
 
     def _rate(self, index: int) -> float:
         """One cycle, rising anew over a short while after low bit-widths take over."""
@@ -185,7 +185,7 @@ class _FullTraining:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue."""
         self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        load_optimiser(self.optimiser, state["optimiser"])
         self.best, self.without_gain, self.best_state = state["best"], state["without_gain"], state["best_state"]
 
     def result(self) -> Network:

@@ -1,0 +1,178 @@
+"""The headline: verified reduction of the energy-latency product on CIFAR-10, quad-core Edge TPU, `multicore` backend.
+
+    python benchmarks/headline_cifar10.py --data DIR --backbone resnet8 --study STUDY [--device cuda] [--results FILE]
+
+For every bound on accuracy and choice of bits: search on the tables of the shared weights (local search, a budget of
+distinct evaluations), train the best candidates in full, tune thresholds on validation, measure once on test. The one
+quoted is the best by *validation*. Everything is kept in STUDY and continued when started again.
+"""
+
+import argparse
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from cifar10_study import (
+    arguments,
+    load_images,
+    make_tables,
+    read_architectures,
+    supernet_settings,
+    train,
+    training_settings,
+    write_architectures,
+)
+
+from eenn_agents.search import search
+from eenn_rl.architecture import Architecture
+from eenn_rl.estimator import Estimator
+from eenn_rl.evaluator import Evaluator
+from eenn_rl.findings import distinct_networks
+from eenn_rl.hardware import load_accelerator
+from eenn_rl.judgement import best_static, in_validation_order, judge, static_result
+from eenn_rl.networks.verification import MeasuredNetwork
+from eenn_rl.objective import Objective
+from eenn_rl.plugins import make_backend
+from eenn_rl.search import AgentSettings
+from eenn_rl.serialization import to_json
+from eenn_rl.space import SearchSpace
+from eenn_rl.tables import AccuracyTables
+
+BITS = (8, 4, 2)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A bound on accuracy, the bits that early-exit networks may use, and how many candidates are trained."""
+
+    tolerance: float
+    bits: tuple[int, ...]
+    candidates: int
+
+    @property
+    def name(self) -> str:
+        """As in the results."""
+        return f"{100 * self.tolerance:g} points, {'8 bits only' if self.bits == (8,) else 'bits free'}"
+
+
+def make_evaluator(tables: AccuracyTables, tolerance: float, bits: tuple[int, ...]) -> Evaluator:
+    """On the accelerator of arXiv 2512.04705."""
+    accelerator = load_accelerator("quad_edge_tpu")
+    space = SearchSpace(tables.backbone, accelerator, tables.branches, bits)
+    backend = make_backend("multicore", accelerator, tables.backbone)
+    return Evaluator(space, backend, Estimator(tables), Objective(accuracy_tolerance=tolerance))
+
+
+def choose(tables: AccuracyTables, question: Question, budget: int, seed: int) -> list[Architecture]:
+    """The best candidates of one question, by the estimator."""
+    evaluator = make_evaluator(tables, question.tolerance, question.bits)
+    found = search("local", evaluator, AgentSettings(agent="local", budget=budget), seed)
+    genomes = distinct_networks(found.history)[: question.candidates]
+    chosen = [evaluator.space.decode(genome) for genome in genomes]
+    for architecture in chosen:
+        evaluation = evaluator.evaluate(architecture)
+        exits = [(e.location, e.branch, e.bits) for e in architecture.exits]
+        print(question.name, exits, f"predicted: {evaluation.elp_reduction:.3f}, {evaluation.estimate.accuracy:.4f}")
+    return chosen
+
+
+def candidates(
+    options: argparse.Namespace, tables: AccuracyTables, questions: list[Question]
+) -> list[list[Architecture]]:
+    """Those of each question; chosen once, kept in the study."""
+    files = [options.study / f"{options.backbone}_chosen_{number}.json" for number in range(len(questions))]
+    for file, question in zip(files, questions, strict=True):
+        if not file.exists():
+            write_architectures(file, choose(tables, question, options.budget, options.seed))
+    return [read_architectures(file) for file in files]
+
+
+def answer(
+    question: Question, tables: AccuracyTables, chosen: list[Architecture], networks: list[MeasuredNetwork],
+    statics: list[MeasuredNetwork], seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """What full training says of the candidates of one question."""
+    evaluator = make_evaluator(tables, question.tolerance, (2, 4, 8))
+    measured = [static_result(evaluator, bits, net) for bits, net in zip(BITS, statics, strict=True)]
+    verified = in_validation_order(
+        [
+            judge(evaluator, evaluator.evaluate(architecture), network, statics[0], measured, seed)
+            for architecture, network in zip(chosen, networks, strict=True)
+        ]
+    )
+    best = verified[0]
+    print(
+        f"{question.name}: {100 * best.elp_reduction:.1f}% against 8 bits, {100 * best.elp_reduction_best_bits:.1f}% "
+        f"against the best static; accuracy {100 * best.measured.accuracy:.2f} "
+        f"({100 * best.measured.accuracy_difference:+.2f}, 95% {best.measured.accuracy_difference_interval}); "
+        f"{'holds' if best.feasible else 'misses: ' + ', '.join(item.name for item in best.violations)}",
+        flush=True,
+    )
+    return {
+        "question": question.name,
+        "best_static_bits": best_static(evaluator, measured).bits,
+        "static": [to_json(item) for item in measured],
+        "verified": [to_json(item) for item in verified],
+    }
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Everything for one backbone."""
+    file = make_tables(
+        options.data, options.backbone, options.study, options.device, supernet_settings(options), options.seed
+    )
+    tables = AccuracyTables.load(file)
+    questions = [
+        Question(tolerance, bits, options.candidates) for tolerance in (0.01, 0.005) for bits in ((8,), (2, 4, 8))
+    ]
+    chosen = candidates(options, tables, questions)
+    if options.only_choose:
+        raise SystemExit
+    settings = training_settings(options)
+    wanted = [architecture for group in chosen for architecture in group]
+    measured = train(options.data, wanted, options.study, options.device, options.workers, settings, options.seed, BITS)
+    statics, networks = measured[: len(BITS)], measured[len(BITS) :]
+    answers = []
+    for question, group in zip(questions, chosen, strict=True):
+        mine, networks = networks[: len(group)], networks[len(group) :]
+        answers.append(answer(question, tables, group, mine, statics, options.seed))
+    return {
+        "backbone": options.backbone,
+        "data": "CIFAR-10, JPEG q75, 10,000 test images",
+        "accelerator": "quad_edge_tpu, multicore backend",
+        "tables": tables.fingerprint,
+        "training": vars(settings),
+        "seed": options.seed,
+        "answers": answers,
+    }
+
+
+def machine(trained_on: str | None) -> dict[str, str]:
+    """Where and with what it was measured."""
+    here = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return {"python": platform.python_version(), "torch": str(torch.__version__), "trainings": trained_on or here}
+
+
+def main() -> None:
+    parser = arguments(
+        argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    )
+    parser.add_argument("--backbone", default="resnet8")
+    parser.add_argument("--budget", type=int, default=4000, help="distinct evaluations of each search")
+    parser.add_argument("--candidates", type=int, default=1, help="trained in full for each question")
+    parser.add_argument("--only-choose", action="store_true", help="stop once the candidates are chosen")
+    parser.add_argument("--machine", help="what the trainings ran on, where they were done elsewhere")
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "headline_cifar10.json")
+    options = parser.parse_args()
+    load_images(options.data)
+    found = run(options)
+    known = json.loads(options.results.read_text(encoding="utf-8")) if options.results.exists() else {"runs": {}}
+    known["runs"][options.backbone] = {**found, "machine": machine(options.machine)}
+    options.results.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
