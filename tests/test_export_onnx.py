@@ -25,6 +25,7 @@ from eenn_rl.export_onnx import (  # noqa: E402
     read_manifest,
 )
 from eenn_rl.networks.builder import Network, heads_of, path_of  # noqa: E402
+from eenn_rl.networks.quantise import refreshing  # noqa: E402
 from eenn_rl.stored_run import open_stored_run  # noqa: E402
 from eenn_rl.workload import workload_of  # noqa: E402
 from eenn_rl.zoo import make_backbone  # noqa: E402
@@ -46,7 +47,7 @@ def untrained(architecture: Architecture) -> Network:
             )
             value.copy_(torch.rand(value.shape, generator=generator) * (high - low) + low)
     network.eval()
-    with network.calibrating(), torch.inference_mode():
+    with refreshing(network), torch.inference_mode():
         images = torch.randn(8, *architecture.backbone.input_shape, generator=generator)
         network(images, path_of(architecture), heads_of(architecture))
     return network

@@ -48,11 +48,15 @@ def _check_target(target: Path, format_: Format) -> None:
     if not target.exists():
         return
     if format_ == "html":
-        ours = target.is_file() and MARKER.encode() in target.open("rb").read(200)
-        if not ours:
+        if not (target.is_file() and _is_report(target)):
             raise InvalidValueError(f"{target} exists and is no report: choose another --output")
     elif not target.is_dir() or any(path.suffix not in (".png", ".svg") for path in target.iterdir()):
         raise InvalidValueError(f"{target} exists and is no folder of figures: choose another --output")
+
+
+def _is_report(path: Path) -> bool:
+    with path.open("rb") as file:
+        return MARKER.encode() in file.read(200)
 
 
 __all__ = ["FORMATS", "Format", "write_report"]

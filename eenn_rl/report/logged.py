@@ -113,10 +113,10 @@ def thinned(cloud: Cloud, keep: Indices, most: int, measures: tuple[str, ...]) -
 def _by_cell(cloud: Cloud, rows: Indices, cells: int, measure: str) -> tuple[Indices, npt.NDArray[np.int64]]:
     """The first row of each cell, and for every row how many share its cell."""
     x, y = cloud.accuracy[rows], np.log(np.maximum(getattr(cloud, measure)[rows], 1e-300))
-    columns = [_cell(values, cells) for values in (x, y)]
-    key = (columns[0] * cells + columns[1]) * 2 + cloud.feasible[rows]
-    _, first, place, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
-    return rows[first], counts[place]
+    key = (_cell(x, cells) * cells + _cell(y, cells)) * 2 + cloud.feasible[rows]
+    first = np.full(2 * cells * cells, -1, np.intp)
+    first[key[::-1]] = np.arange(len(key) - 1, -1, -1)  # the last to be written is the first of its cell
+    return rows[first[first >= 0]], np.bincount(key, minlength=len(first))[key]
 
 
 def _cell(values: Floats, cells: int) -> npt.NDArray[np.int64]:

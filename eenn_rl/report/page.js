@@ -37,8 +37,10 @@
     return d ? describe(d, Number(row)) : "";
   };
 
+  let shownAt = null;
   const show = (text, x, y) => {
     if (!text) { hide(); return; }
+    shownAt = scrollX + "," + scrollY;
     tip.textContent = text;
     tip.hidden = false;
     const box = tip.getBoundingClientRect();
@@ -99,7 +101,12 @@
     if (event.target.matches && event.target.matches("[data-tip], [data-i]")) showFor(event.target);
   });
   document.addEventListener("focusout", hide);
-  addEventListener("scroll", hide, { passive: true });
+  // Focus scrolls a mark into view, and the event comes after: the tip then goes with its mark.
+  addEventListener("scroll", () => {
+    if (tip.hidden || shownAt === scrollX + "," + scrollY) return;
+    const active = document.activeElement;
+    if (active && active.matches("svg [tabindex]")) showFor(active); else hide();
+  }, { passive: true });
 
   // One stop of the Tab key per figure; the arrow keys go from mark to mark, by rising x.
   for (const svg of document.querySelectorAll("svg")) {

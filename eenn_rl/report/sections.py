@@ -64,7 +64,8 @@ def _headline(run: RunReport, prefix: str) -> Markup:
     if len(logged.cloud):
         tiles.append(_tile(percent(float(logged.cloud.feasible.mean())), "of them feasible"))
     return tag(
-        "section", tag("h1", f"Run {run_name(run)}"), tag("p", f"{said}, accelerator {run.accelerator.name}", class_="lead"),
+        "section", tag("h1", f"Run {run_name(run)}"),
+        tag("p", f"{said}, accelerator {run.accelerator.name}", class_="lead"),
         tag("div", *tiles, class_="tiles"), _statics_table(run), id=prefix,
     )  # fmt: skip
 

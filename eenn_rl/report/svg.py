@@ -23,7 +23,7 @@ def number(value: float) -> str:
 def style_rules(scope: str = "svg") -> str:
     """CSS for every kind of mark below `scope`."""
     rules = [f"{scope} .{kind}{{{_declarations(style)}}}" for kind, style in STYLES.items()]
-    return f"{scope} text{{font-family:{FONT};stroke:none}}\n" + "\n".join(rules)
+    return f"{scope} text{{font-family:{FONT};stroke:none;pointer-events:none}}\n" + "\n".join(rules)
 
 
 def _declarations(style: Style) -> str:

@@ -1,0 +1,364 @@
+"""The report, from plain arrays and from a real run: complete where it promises to be, safe, small, not invented."""
+
+import re
+import shutil
+import time
+import xml.etree.ElementTree as ET
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eenn_rl.cost import CostReport, ExitCost, LayerCost, Span, StageCost
+from eenn_rl.errors import InputFileError, InvalidValueError
+from eenn_rl.hardware import load_accelerator
+from eenn_rl.report import write_report
+from eenn_rl.report.drawing import STYLES, Dot, Drawing, Line, Rect, Text
+from eenn_rl.report.energy import energy_by_memory, energy_figure, rates_figure
+from eenn_rl.report.front import MEASURES, MOST_POINTS, choose
+from eenn_rl.report.html import tag
+from eenn_rl.report.logged import Cloud, first_occurrences, staircase, thinned
+from eenn_rl.report.network import short_name
+from eenn_rl.report.png import image_bytes
+from eenn_rl.report.scales import Scale, padded
+from eenn_rl.report.sections import script_json
+from eenn_rl.report.svg import render
+from eenn_rl.report.timeline import resources, timeline_figure
+from eenn_rl.trajectory import open_log
+from eenn_rl.trajectory.front import pareto_front
+from small_run import scratch, small_run
+
+EVIL = "</script><img src=x onerror=alert(1)>\"'&\x00\x1b"
+
+
+def random_cloud(n: int, seed: int = 0) -> Cloud:
+    rng = np.random.default_rng(seed)
+    accuracy = np.round(0.5 + 0.45 * rng.beta(3, 1.5, n), 4)
+    energy, latency = rng.lognormal(-12, 0.6, (2, n))
+    genomes = rng.integers(0, 200, (n, 4, 5)).astype(np.int16)
+    return Cloud(genomes, rng.random(n) < 0.6, accuracy, energy, latency, energy * latency)
+
+
+def report() -> Path:
+    path = scratch() / "report-plain.html"
+    if not path.exists():
+        write_report([small_run()], path)
+    return path
+
+
+class Outline(HTMLParser):
+    """Elements, ids, addresses, and whether tags are balanced."""
+
+    VOID = ("meta", "input", "img", "br", "hr", "link")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.handlers: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("src", "href", "srcset", "data", "action"):
+                self.addresses.append(value or "")
+            if name.startswith("on"):
+                self.handlers.append(name)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_well_formed_and_fetches_nothing() -> None:
+    """Tags are balanced, ids unique, every address is within the page or data, no handler stands in an attribute."""
+    outline = Outline()
+    outline.feed(report().read_text(encoding="utf-8"))
+    assert outline.open == []
+    assert len(outline.ids) == len(set(outline.ids))
+    assert all(address.startswith(("#", "data:image/png;base64,")) for address in outline.addresses)
+    inside = {address[1:] for address in outline.addresses if address.startswith("#")}
+    assert inside <= set(outline.ids)
+    assert outline.handlers == []
+
+
+def test_the_page_forbids_itself_the_network() -> None:
+    """A content security policy allows its one script by checksum, and nothing from elsewhere."""
+    text = report().read_text(encoding="utf-8")
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)
+    assert policy is not None
+    assert "default-src 'none'" in policy[1]
+    assert "script-src 'sha256-" in policy[1]
+
+
+def test_the_page_tells_what_the_run_found() -> None:
+    """The numbers that `show` prints, the configuration, the accelerator's source and how to replay are in it."""
+    from eenn_rl.stored_run import open_stored_run
+
+    run, text = open_stored_run(small_run()), unescape(report().read_text(encoding="utf-8"))
+    assert run.results is not None
+    for verified in run.results.verified:
+        assert f"{100 * verified.measured.accuracy:.2f}%" in text
+        assert f"{100 * verified.elp_reduction:.1f}%".replace("-", "\u2212") in text
+    assert f"eenn-rl replay {small_run()}/trajectories.h5" in text
+    assert run.accelerator.source in text
+    assert "search.budget" in text
+
+
+def test_the_page_is_small() -> None:
+    """A small run's report takes less than a megabyte."""
+    assert report().stat().st_size < 1_000_000
+
+
+def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
+    """Reporting twice writes the same bytes."""
+    assert write_report([small_run()], tmp_path / "again.html").read_bytes() == report().read_bytes()
+
+
+def test_a_search_without_verified_networks_is_reported(tmp_path: Path) -> None:
+    """What is not there yet is said, with the command that brings it; nothing is invented."""
+    run = tmp_path / "run"
+    shutil.copytree(small_run(), run, ignore=shutil.ignore_patterns("weights", "verification.json"))
+    text = write_report([run]).read_text(encoding="utf-8")
+    assert "No network has been verified yet" in text
+    assert "eenn-rl verify" in text
+    assert 'class="card"' not in text
+
+
+def test_a_run_without_weights_says_what_is_missing(tmp_path: Path) -> None:
+    """Without the measured outcomes there are no examples, and the card says so."""
+    run = tmp_path / "run"
+    shutil.copytree(small_run(), run, ignore=shutil.ignore_patterns("weights"))
+    text = write_report([run]).read_text(encoding="utf-8")
+    assert "No example inputs" in text
+    assert "<img" not in text
+
+
+def test_a_run_before_its_search_is_refused(tmp_path: Path) -> None:
+    """A run folder without a log names the command that continues it."""
+    run = tmp_path / "run"
+    shutil.copytree(small_run(), run, ignore=shutil.ignore_patterns("trajectories.h5", "verification.json"))
+    with pytest.raises(InputFileError, match="--resume"):
+        write_report([run])
+
+
+def test_only_reports_are_replaced(tmp_path: Path) -> None:
+    """A report replaces a report; a file of the user's is refused and left as it was."""
+    mine = tmp_path / "mine.html"
+    mine.write_text("<!DOCTYPE html>\nmy own")
+    with pytest.raises(InvalidValueError, match="is no report"):
+        write_report([small_run()], mine)
+    assert mine.read_text().endswith("my own")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "thesis.tex").write_text("mine")
+    with pytest.raises(InvalidValueError, match="no folder of figures"):
+        write_report([small_run()], tmp_path / "figures", "svg")
+
+
+def test_figures_come_as_files(tmp_path: Path) -> None:
+    """`--format svg` writes every figure as an image file of its own, with no reference to anything outside."""
+    folder = write_report([small_run()], tmp_path / "figures", "svg")
+    names = {path.stem for path in folder.iterdir()}
+    assert {"front-elp", "front-energy_j", "search-curve", "network-1", "timeline-1", "energy-2", "rates-2"} <= names
+    for path in folder.iterdir():
+        root = ET.fromstring(path.read_text(encoding="utf-8"))  # noqa: S314 - written just now
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert "http" not in path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+
+
+def test_figures_come_as_pictures(tmp_path: Path) -> None:
+    """`--format png` draws the same marks: the front's picture is of its size and not blank."""
+    pytest.importorskip("matplotlib", reason="the optional package matplotlib is not installed")
+    from matplotlib.image import imread
+
+    from eenn_rl.report.png import save
+
+    drawing = Drawing(120, 60, "x")
+    drawing.add(
+        Rect("c0", 10, 10, 40, 20), Dot("measured", 80, 20, 8, shape="diamond"), Text("label", 10, 50, "a$b_c$")
+    )
+    drawing.line("arrow", [(60, 40), (110, 50)], arrow=True)
+    save(drawing, tmp_path / "x.png")
+    picture = imread(tmp_path / "x.png")
+    assert picture.shape[:2] == (120, 240)
+    inside = tuple(round(255 * float(value)) for value in picture[40, 60, :3])
+    assert inside == (0x00, 0x72, 0xB2)
+    assert tuple(picture[0, 0, :3]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_front_is_the_front(seed: int) -> None:
+    """The staircase holds exactly the points that none beats in both: compared with the log's own three-way front."""
+    cloud = random_cloud(800, seed)
+    found = staircase(cloud.accuracy, cloud.elp)
+    wanted = pareto_front(np.stack([-cloud.accuracy, cloud.elp, np.zeros(len(cloud))], axis=1))
+    assert sorted(found.tolist()) == sorted(wanted.tolist())
+    assert (np.diff(cloud.accuracy[found]) < 0).all()
+    assert (np.diff(cloud.elp[found]) < 0).all()
+
+
+def test_thinning_keeps_the_fronts_and_counts_everything() -> None:
+    """Of 60,000 points at most three times the bound are drawn, every front is whole, and each cell has a mark."""
+    cloud = random_cloud(60_000)
+    chosen = choose(cloud)
+    assert len(chosen.cloud) <= MOST_POINTS + sum(len(rows) for rows in chosen.fronts.values())
+    feasible = cloud.feasible
+    for measure in MEASURES:
+        cost = getattr(cloud, measure.field)
+        wanted = staircase(cloud.accuracy[feasible], cost[feasible])
+        drawn = getattr(chosen.cloud, measure.field)[chosen.fronts[measure.field]]
+        assert drawn.tolist() == cost[feasible][wanted].tolist()
+    rows, counts = thinned(cloud, np.zeros(0, np.intp), 500, ("elp",))
+    assert len(rows) <= 500
+    assert counts.sum() == len(cloud)
+
+
+def test_few_points_are_all_drawn() -> None:
+    """Below the bound nothing is left out, and each mark stands for itself."""
+    cloud = random_cloud(300)
+    chosen = choose(cloud)
+    assert len(chosen.cloud) == 300
+    assert (chosen.stands_for == 1).all()
+
+
+def test_distinct_architectures_are_the_logs() -> None:
+    """First occurrences equal those of the log's own reading API."""
+    with open_log(small_run() / "trajectories.h5") as log:
+        wanted = log.distinct()
+        genomes = log.columns("architecture")["architecture"]
+    doubled = np.concatenate([genomes, genomes])
+    assert first_occurrences(doubled).tolist() == wanted.tolist()
+    wide = genomes.astype(np.int16)
+    wide[0, 0, 0] = 300  # beyond a byte
+    assert first_occurrences(wide).tolist() == list(range(len(wide)))
+
+
+def test_a_million_architectures_are_thinned_quickly() -> None:
+    """Choosing what to draw of a million distinct architectures takes a few seconds."""
+    cloud = random_cloud(1_000_000)
+    begun = time.perf_counter()
+    chosen = choose(cloud)
+    assert time.perf_counter() - begun < 15
+    assert len(chosen.cloud) < 4 * MOST_POINTS
+
+
+def span(resource: str, start: float, end: float) -> Span:
+    return Span(resource, "stage 0", start, end)
+
+
+def test_timelines_split_groups_and_keep_ports() -> None:
+    """A span on a group of cores fills the row of each core; a port that is no core has a row of its own."""
+    spec = load_accelerator("quad_edge_tpu")
+    spans = (span("core0+core1", 0, 2e-6), span("dram", 1e-6, 3e-6), Span("core1", EVIL, 2e-6, 4e-6))
+    reports = [CostReport((ExitCost(1e-6, 4e-6),), timeline=spans)]
+    assert resources(reports, spec) == ["core0", "core1", "dram"]
+    drawing = timeline_figure(reports, spec)
+    assert drawing is not None
+    bars = [mark for mark in drawing.marks if isinstance(mark, Rect)]
+    assert len(bars) == 4
+    assert bars[0].width == pytest.approx(bars[1].width)
+    assert timeline_figure([CostReport((ExitCost(1, 1),))], spec) is None
+
+
+def layer(energy: float, **memories: float) -> LayerCost:
+    return LayerCost("x", "core0", None, 1.0, energy, 1, 1.0, memories)
+
+
+def test_energies_add_up() -> None:
+    """Bars hold all of a stage's energy: what the breakdown lacks is shown as `other`."""
+    found = energy_by_memory([layer(3.0, dram=2.0), layer(1.0, dram=0.5, mac=0.5)])
+    assert found == {"dram": 2.5, "mac": 0.5, "other": 1.0}
+    stage = StageCost((layer(2e-6, dram=2e-6),), (layer(1e-6, mac=1e-6),), 2e-6, 1.0, 1e-6, 1.0)
+    drawing = energy_figure(CostReport((ExitCost(3e-6, 1),), stages=(stage,)))
+    assert drawing is not None
+    bars = [mark for mark in drawing.marks if isinstance(mark, Rect) and mark.tip]
+    assert bars[0].width == pytest.approx(2 * bars[1].width)
+    assert energy_figure(CostReport((ExitCost(1, 1),))) is None
+
+
+def test_rates_are_as_long_as_they_are() -> None:
+    """A bar's length is its rate."""
+    bars = [mark for mark in rates_figure((0.25, 0.75), (0.5, 0.5)).marks if isinstance(mark, Rect) and mark.tip]
+    assert bars[2].width == pytest.approx(3 * bars[0].width)
+
+
+def test_every_text_is_escaped() -> None:
+    """Names that are markup, and characters that no XML may hold, come out as harmless text everywhere."""
+    drawing = Drawing(10, 10, EVIL, EVIL)
+    drawing.add(Text("label", 0, 0, EVIL), Rect("c0", 0, 0, 1, 1, EVIL), Line("front", ((0, 0), (1, 1)), tip=EVIL))
+    drawing.add(Dot("front", 0, 0, 1, EVIL, focus=True))
+    for text in (
+        render(drawing, EVIL, standalone=True),
+        f"<p>{tag('b', EVIL, title=EVIL)}</p>".replace("\x00\x1b", ""),
+    ):
+        root = ET.fromstring(text)  # noqa: S314 - written just now
+        assert {element.tag.rpartition("}")[2] for element in root.iter()} & {"img", "script"} == set()
+    assert "<" not in script_json({"a": EVIL})
+
+
+def test_every_kind_of_mark_has_a_look() -> None:
+    """No figure of a real run uses a style that is not in the table."""
+    from eenn_rl.report.figures import figures_of
+    from eenn_rl.report.gathered import gather
+
+    for name, drawing in figures_of(gather(small_run())):
+        assert {mark.kind for mark in drawing.marks} <= STYLES.keys(), name
+        for mark in drawing.marks:
+            if isinstance(mark, Rect):
+                assert mark.width >= 0, name
+                assert -1 <= mark.x <= drawing.width + 1, name
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (88.2, 96.1), (1e-9, 3e-9), (-5.0, 5.0), (0.0, 1e6)])
+def test_ticks_are_round_and_inside(bounds: tuple[float, float]) -> None:
+    """Linear scales have three to thirteen ticks, evenly spaced, within the range."""
+    scale = Scale(*bounds, 0.0, 100.0)
+    ticks = scale.ticks()
+    assert 3 <= len(ticks) <= 13
+    assert all(-0.01 <= scale(value) <= 100.01 for value in ticks)
+    assert np.allclose(np.diff(ticks), ticks[1] - ticks[0])
+
+
+@pytest.mark.parametrize("bounds", [(0.0063, 0.24), (1.0, 1.2), (1e-12, 1e3)])
+def test_logarithmic_scales_are_even_in_ratios(bounds: tuple[float, float]) -> None:
+    """Equal ratios take equal room, and there are ticks to read them by."""
+    scale = Scale(*bounds, 0.0, 100.0, logarithmic=True)
+    middle = (bounds[0] * bounds[1]) ** 0.5
+    assert scale(middle) == pytest.approx(50)
+    assert len(scale.ticks()) >= 2
+
+
+def test_a_range_is_never_empty() -> None:
+    """One value, or none that differ, still has room around it."""
+    for values in ([5.0], [0.0, 0.0], [3.0, 3.0]):
+        low, high = padded(values)
+        assert low < high
+
+
+def test_names_of_groups_are_short() -> None:
+    """What the cores' names share is said once; names that share nothing stay."""
+    assert short_name("core0+core1+core2") == "core0+1+2"
+    assert short_name("digital+analog") == "digital+analog"
+    assert short_name("core0") == "core0"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_png(channels: int) -> None:
+    """Pixels survive the way through the PNG writer."""
+    pillow = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    import io
+
+    pixels = np.random.default_rng(0).integers(0, 256, (channels, 5, 7), np.uint8)
+    found = np.asarray(pillow.open(io.BytesIO(image_bytes(pixels))))
+    assert (found.reshape(5, 7, channels) == pixels.transpose(1, 2, 0)).all()
