@@ -159,7 +159,8 @@ class SearchSpace:
         is_last = location == self.last_location
         branch = genomes[:, :, BRANCH]
         named = np.where(is_last, branch == -1, (branch >= 0) & (branch < len(self.branches)))
-        return good & (named | ~used).all(1) & (self._placed(genomes) | ~used).all(1)
+        good &= (named | ~used).all(1) & (self._placed(genomes) | ~used).all(1)
+        return np.asarray(good, np.bool_)
 
     def _placed(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
         """Whether each row's allocations exist and support its bits, bool [n, max_exits]."""

@@ -15,8 +15,8 @@ SOURCES = [
 ]
 
 FLOORS = [
-    {"errors", "progress", "options"},
-    {"serialization", "backbone"},
+    {"errors", "progress"},
+    {"options", "serialization", "backbone"},
     {"branches", "hardware", "cost"},
     {"architecture", "zoo"},
     {"workload"},
