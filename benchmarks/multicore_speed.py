@@ -4,8 +4,8 @@
 
 Measures, on one core: building the tables for a 12-block backbone (every block, branch, bit-width, allocation); random
 architectures through the batch path; single `evaluate` calls; and a cold zigzag-dse run over ResNet-8's layers in an
-environment that has it (``pip install zigzag-dse==3.9.1 six``); without one, the seconds recorded with the reference rows
-are used, and the output says so. The last line is one JSON object.
+environment that has it (``pip install zigzag-dse==3.9.1 six``); without one, the seconds recorded with the reference
+rows are used, and the output says so. The last line is one JSON object.
 """
 
 import argparse
@@ -47,6 +47,7 @@ class Space:
         ]
 
     def stage(self, key: tuple[int, ...]) -> int:
+        """The index of a stage, made when first asked for."""
         if key not in self.known:
             first, location, branch, bits, core, branch_core = key
             blocks = self.backbone.blocks[first : location + 1]
@@ -99,7 +100,8 @@ def zigzag_seconds(python: str | None) -> tuple[float, str]:
     """Seconds of a cold zigzag-dse run over ResNet-8's layers on the same core, and where the number is from."""
     layers = [
         {"name": layer.name, "kind": layer.kind, "in_channels": layer.in_channels, "out_channels": layer.out_channels,
-         "in_size": layer.in_size[0], "out_size": layer.out_size[0], "kernel": layer.kernel[0], "stride": layer.stride[0]}
+         "in_size": layer.in_size[0], "out_size": layer.out_size[0], "kernel": layer.kernel[0],
+         "stride": layer.stride[0]}
         for layer in make_backbone("resnet8", (3, 32, 32), 10).layers
         if layer.macs
     ]  # fmt: skip
@@ -143,7 +145,8 @@ def main() -> None:
     print(f"ratio: {rate * seconds:.3g}")
     result = {
         "architectures_per_second": rate, "single_per_second": single, "zigzag_seconds_per_network": seconds,
-        "ratio": rate * seconds, "tables_seconds": tables, "zigzag_seconds_origin": origin, "python": sys.version.split()[0],
+        "ratio": rate * seconds, "tables_seconds": tables, "zigzag_seconds_origin": origin,
+        "python": sys.version.split()[0],
     }  # fmt: skip
     (HERE / "results" / "multicore_speed.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))

@@ -9,7 +9,7 @@ from eenn_multicore.problem import Problem, problem_of
 from eenn_rl.hardware import AcceleratorSpec, CoreSpec, Dataflow, DramSpec, MemorySpec, Operand, PortSpec, Traffic
 from eenn_rl.schedule import CoreLayerCost, LayerRequest
 
-Key = tuple[Problem, int, frozenset[Operand], Dataflow | None]
+Key = tuple[Problem, int, frozenset[Operand], int]
 
 
 class AnalyticalLayerModel:
@@ -24,11 +24,20 @@ class AnalyticalLayerModel:
     ) -> None:  # fmt: skip
         self.accelerator, self.objective, self.dataflows = accelerator, objective, dataflows
         self._known: dict[Key, MappedCost] = {}
+        self._costs: dict[tuple[int, int, int, frozenset[Operand]], tuple[LayerRequest, CoreLayerCost]] = {}
         self._shapes: dict[CoreSpec, int] = {}
         self._shape_of: dict[int, tuple[CoreSpec, int]] = {}
 
     def cost(self, request: LayerRequest) -> CoreLayerCost:
-        """Cost one layer on one core."""
+        """Cost one layer on one core; what was asked before is found by identity, without hashing its parts."""
+        key = (id(request.layer), id(request.core), request.bits, request.off_chip)
+        known = self._costs.get(key)
+        if known is None:
+            known = (request, self._cost(request))
+            self._costs[key] = known
+        return known[1]
+
+    def _cost(self, request: LayerRequest) -> CoreLayerCost:
         mapped = self.mapped(request)
         mac_energy = request.layer.macs * precision_for(request.core, request.bits)[0]
         energy = {"mac": mac_energy, **mapped.energy_j_by_memory}
@@ -45,7 +54,7 @@ class AnalyticalLayerModel:
 
     def prepare(self, requests: Iterable[LayerRequest]) -> None:
         """Cost many layers at once, so that later `cost` calls only look up."""
-        groups: dict[tuple[int, frozenset[Operand], Dataflow | None, bool, bool, float], dict[Key, CoreSpec]]
+        groups: dict[tuple[int, frozenset[Operand], int, bool, bool, float], dict[Key, CoreSpec]]
         groups = defaultdict(dict)
         for request in requests:
             key = self._key(request)
@@ -53,10 +62,11 @@ class AnalyticalLayerModel:
                 problem = key[0]
                 cycles = 1.0 / precision_for(request.core, request.bits)[1]
                 groups[(*key[1:], problem.addition, problem.bits[1] > 0, cycles)][key] = request.core
-        for (_, off_chip, dataflow, _, _, cycles), wanted in groups.items():
+        for (_, off_chip, place, _, _, cycles), wanted in groups.items():
             core = next(iter(wanted.values()))
             memories = self._memories(core, off_chip)
-            costs = best_mappings([key[0] for key in wanted], core, memories, dataflow, self.objective, cycles)
+            flow = self._flows(core)[place] if place >= 0 else None
+            costs = best_mappings([key[0] for key in wanted], core, memories, flow, self.objective, cycles)
             self._known.update(zip(wanted, costs, strict=True))
 
     def _key(self, request: LayerRequest) -> Key:
@@ -73,12 +83,18 @@ class AnalyticalLayerModel:
             self._shape_of[id(core)] = known
         return known[1]
 
-    def _dataflow(self, core: CoreSpec, kind: str, name: str) -> Dataflow | None:
-        flows = self.dataflows if self.dataflows is not None else core.dataflows
-        for flow in flows:
+    def _flows(self, core: CoreSpec) -> tuple[Dataflow, ...]:
+        return self.dataflows if self.dataflows is not None else core.dataflows
+
+    def _dataflow(self, core: CoreSpec, kind: str, name: str) -> int:
+        """Which of the core's dataflows holds: one for the layer's kind or name, else the general one; -1: free."""
+        general = -1
+        for place, flow in enumerate(self._flows(core)):
             if kind in flow.kinds or name in flow.kinds:
-                return flow
-        return next((flow for flow in flows if not flow.kinds), None)
+                return place
+            if not flow.kinds and general < 0:
+                general = place
+        return general
 
     def _memories(self, core: CoreSpec, off_chip: frozenset[Operand]) -> tuple[MemorySpec, ...]:
         if not off_chip or self.accelerator.dram is None:

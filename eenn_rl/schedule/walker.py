@@ -20,6 +20,9 @@ ACTIVATIONS: frozenset[Operand] = frozenset(("input", "output"))
 EVERYTHING: frozenset[Operand] = frozenset(("weight", "input", "output"))
 
 
+_Placed = tuple[frozenset[Operand], list[CoreLayerCost]]
+
+
 @dataclass
 class _Walk:
     """What a walk has met so far."""
@@ -44,6 +47,7 @@ class Walker:
         kinds = {core.kind: index for index, core in reversed(list(enumerate(accelerator.cores)))}
         self._special = {"pool": kinds.get("pooling"), "add": kinds.get("simd")}
         self._runs: dict[tuple[int, int, tuple[int, ...], bool], LayerRun] = {}
+        self._placed: dict[tuple[int, int, tuple[int, ...]], _Placed] = {}
         self._slices: dict[tuple[int, int], tuple[Layer, ...]] = {}
         self._interned: dict[Layer, int] = {}
         self._numbers: dict[int, tuple[Layer, int]] = {}
@@ -171,12 +175,8 @@ class Walker:
         return self._runs[key]
 
     def _run(self, layer: Layer, bits: int, cores: tuple[int, ...], *, resident: bool) -> LayerRun:
-        parts = self.slices(layer, len(cores))
-        cores = cores[: len(parts)]
-        for off_chip in self._options:
-            costs = self._costs(parts, cores, bits, off_chip)
-            if all(cost.fits for cost in costs):
-                break
+        off_chip, costs = self._place(layer, bits, cores)
+        cores = cores[: len(costs)]
         total = Cost()
         if layer.weight_elements and "weight" not in off_chip and not resident:
             total.move(self.mover.from_dram(layer.weight_elements * bits, cores, whole=False, operand="weight"))
@@ -194,6 +194,18 @@ class Walker:
         fits = all(cost.fits for cost in costs)
         report = self._layer_cost(layer, cores, seconds, total)
         return LayerRun(report, cores, total.dram_s, output, "input" in off_chip, fits)
+
+    def _place(self, layer: Layer, bits: int, cores: tuple[int, ...]) -> _Placed:
+        """What streams from DRAM, and what the slices of `layer` then cost."""
+        key = (self.number(layer), bits, cores)
+        if key not in self._placed:
+            parts = self.slices(layer, len(cores))
+            for off_chip in self._options:
+                placed = (off_chip, self._costs(parts, cores[: len(parts)], bits, off_chip))
+                if all(cost.fits for cost in placed[1]):
+                    break
+            self._placed[key] = placed
+        return self._placed[key]
 
     def _compute_seconds(self, costs: list[CoreLayerCost], cores: tuple[int, ...]) -> float:
         """Time until the slowest core is done.
