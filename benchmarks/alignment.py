@@ -3,7 +3,8 @@
     python benchmarks/alignment.py
 
 Costs a small convolutional network (three 3x3 convolutions of c channels on a 32x32 map) for every c from 16 to 96 on
-two dataflows: K x C on 32 x 32 units, and K x C x OX x OY on 8 x 8 x 4 x 4 units, both fixed. Writes the curve, its cliffs
+two fixed dataflows: K x C on 32 x 32 units, and K x C x OX x OY on 8 x 8 x 4 x 4 units.
+Writes the curve, its cliffs
 and a plot to `results/` (the plot as SVG, without any plotting package).
 """
 

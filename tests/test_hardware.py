@@ -111,3 +111,13 @@ def test_view() -> None:
     text = accelerators_text("diana")
     for part in ("analog", "cells", "l1_256KB", "ISSCC 2022", "1: analog at 2 bits"):
         assert part in text
+
+
+def test_documented_format(tmp_path: Path) -> None:
+    """The file that docs/accelerators.md shows is a valid accelerator, at the operating point it names."""
+    page = (Path(__file__).parents[1] / "docs" / "accelerators.md").read_text()
+    path = tmp_path / "documented.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0])
+    spec = load_accelerator(str(path))
+    assert spec.allocations == ((0,), (1,), (0, 1))
+    assert spec.cores[0].clock_hz == 2.5e8
