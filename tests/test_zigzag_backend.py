@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from eenn_multicore.layer_cost import AnalyticalLayerModel
 from eenn_rl.backbone import Backbone, Block, Layer
 from eenn_rl.errors import InvalidValueError, MissingDependencyError
 from eenn_rl.hardware import AcceleratorSpec, ArrayDimension, CoreSpec, load_accelerator
@@ -116,6 +117,21 @@ def test_a_layer_that_has_no_room_is_costed_and_said_not_to_fit(folder: Path) ->
     assert large.cycles > small.cycles
 
 
+POOL = Layer("p", "pool", 1, 16, 16, (16, 16), (4, 4), (4, 4), (4, 4), (0, 0), ("x",))
+ADD = Layer("a", "add", 1, 16, 16, (16, 16), (16, 16), reads=("x", "y"))
+
+
+@needs_zigzag
+@pytest.mark.parametrize(("layer", "core", "cycles"), [(POOL, 4, 254.0), (ADD, 5, 510.0)])
+def test_pooling_and_additions_are_zigzags_too(layer: Layer, core: int, cycles: float, folder: Path) -> None:
+    """On the pooling and SIMD cores, as multicore has them in closed form; the operations' own energy comes on top."""
+    request = LayerRequest(layer, SPEC.cores[core], 4)
+    cost = ZigZagLayerModel(SPEC, AnswerCache(folder)).cost(request)
+    closed = AnalyticalLayerModel(SPEC).cost(request)
+    assert cost.cycles == cycles == pytest.approx(closed.cycles)
+    assert cost.energy_j - cost.energy_j_by_memory["mac"] == pytest.approx(closed.energy_j, rel=0.02)
+
+
 FREE = """
 import sys
 from dataclasses import replace
@@ -177,6 +193,22 @@ def test_equal_cores_share_their_answers(folder: Path) -> None:
     assert all(question == questions[0] for question in questions)
 
 
+def without_weights(core: CoreSpec) -> CoreSpec:
+    """`core` with memories for inputs and outputs alone."""
+    memories = tuple(
+        replace(
+            memory,
+            operands=tuple(operand for operand in memory.operands if operand != "weight"),
+            ports=tuple(
+                replace(port, carries=tuple(t for t in port.carries if t.operand != "weight")) for port in memory.ports
+            ),
+        )
+        for memory in core.memories
+        if set(memory.operands) != {"weight"}
+    )
+    return replace(core, memories=memories)
+
+
 def changed(**fields: Any) -> CoreSpec:
     return replace(CORE, **fields)
 
@@ -211,6 +243,20 @@ def test_a_layer_becomes_its_loops() -> None:
     assert data["padding"] == [[1, 1], [1, 1]]
 
 
+def test_pooling_and_additions_become_loops_of_their_own() -> None:
+    """No weights, or a second input in their place; memories that ZigZag wants for them are added."""
+    pool, add = layer_data(POOL, 4, 16), layer_data(ADD, 4, 16)
+    assert dict(zip(pool["loop_dims"], pool["loop_sizes"], strict=True)) == {
+        "B": 1, "G": 16, "OX": 4, "OY": 4, "FX": 4, "FY": 4,
+    }  # fmt: skip
+    assert pool["operand_precision"]["W"] == 0
+    assert dict(zip(add["loop_dims"], add["loop_sizes"], strict=True)) == {"B": 1, "G": 16, "OX": 16, "OY": 16}
+    assert "none" in core_data(without_weights(SPEC.cores[4]), 4, "pool")["memories"]
+    memories = core_data(without_weights(SPEC.cores[5]), 4, "add")["memories"].values()
+    assert all("I2" in memory["operands"] for memory in memories if "I1" in memory["operands"])
+    assert any("I2, tl" in port["allocation"] for memory in memories for port in memory["ports"])
+
+
 def test_a_core_becomes_zigzags_file_again() -> None:
     """The Edge-TPU-like core comes back with the sizes, widths and picojoules it was read with."""
     data = core_data(CORE, 8)
@@ -229,7 +275,7 @@ def test_a_core_becomes_zigzags_file_again() -> None:
 @pytest.mark.parametrize(
     ("core", "message"),
     [
-        (changed(memories=CORE.memories[:2]), r"memories must be one for each of weight, input and output"),
+        (changed(memories=CORE.memories[:2]), r"memories must be one for each of weight, input, output"),
         (changed(array=(*CORE.array, ArrayDimension("D5", 2))), "array dimensions must be at most 4"),
     ],
 )

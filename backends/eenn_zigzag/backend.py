@@ -39,8 +39,8 @@ class ZigZagBackend:
     api_version = API_VERSION
 
     def __init__(self, accelerator: AcceleratorSpec, folder: Path | None = None, workers: int | None = None) -> None:
-        for core in accelerator.compute_cores:
-            check_core(accelerator.cores[core], accelerator.name)
+        for core in accelerator.cores:
+            check_core(core, accelerator.name)
         self.fingerprint = f"zigzag-dse {tool_version()}"
         self.model = ZigZagLayerModel(
             accelerator, AnswerCache(folder or default_folder()), workers or default_workers()

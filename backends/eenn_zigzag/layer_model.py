@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from importlib import metadata
-from math import prod
 from typing import Any
 
-from eenn_rl.backbone import Layer
 from eenn_rl.errors import BackendError, MissingDependencyError
 from eenn_rl.hardware import AcceleratorSpec, CoreSpec, DramSpec, MemorySpec, Operand, PortSpec, Traffic
 from eenn_rl.schedule import CoreLayerCost, LayerRequest
@@ -70,12 +68,10 @@ def _answers(questions: Sequence[Question], workers: int) -> Iterator[ToolAnswer
 
 
 class ZigZagLayerModel:
-    """A `LayerModel` whose layers with MACs are costed by ZigZag.
+    """A `LayerModel` whose layers are costed by ZigZag.
 
-    Pooling and additions are not: ZigZag skips them in networks that it reads from ONNX. They take one operation per
-    unit and cycle or the time of their operands through the core's outermost memory, whichever is longer, and the
-    energy of both. Throughput other than one MAC per unit and cycle, and operating points, are not ZigZag's either:
-    they scale its compute cycles and its energies. How many cores share the DRAM does not change the mapping asked for.
+    Throughput other than one MAC per unit and cycle, and operating points, are not ZigZag's: they scale its compute
+    cycles and its energies. How many cores share the DRAM does not change the mapping that is asked for.
     """
 
     def __init__(self, accelerator: AcceleratorSpec, cache: AnswerCache, workers: int = 1) -> None:
@@ -85,8 +81,6 @@ class ZigZagLayerModel:
     def cost(self, request: LayerRequest) -> CoreLayerCost:
         """Cost one layer on one core; see `eenn_rl.schedule.LayerModel`."""
         core = self._levels(request)
-        if not request.layer.macs:
-            return _vector_cost(request.layer, core, request.bits)
         question = self.question(request)
         answer = self.cache.get(question)
         if answer is None:
@@ -98,10 +92,9 @@ class ZigZagLayerModel:
         """Have ZigZag answer all that is not in the cache yet, in `workers` processes; what is answered, stays."""
         questions = {}
         for request in requests:
-            if request.layer.macs:
-                question = self.question(request)
-                if self.cache.get(question) is None:
-                    questions[json.dumps(question)] = question
+            question = self.question(request)
+            if self.cache.get(question) is None:
+                questions[json.dumps(question)] = question
         missing = list(questions.values())
         for done, (question, answer) in enumerate(zip(missing, _answers(missing, self.workers), strict=True), start=1):
             self.cache.put(question, answer)
@@ -114,7 +107,7 @@ class ZigZagLayerModel:
             "format": FORMAT,
             "tool": f"zigzag-dse {self._version}",
             "settings": {**SETTINGS, "most_ties": MOST_TIES},
-            "core": core_data(core, request.bits),
+            "core": core_data(core, request.bits, request.layer.kind),
             "layer": layer_data(request.layer, request.bits, core.partial_sum_bits),
             "mapping": mapping_data(core, request.layer),
         }
@@ -165,25 +158,3 @@ def _cost(answer: ToolAnswer, core: CoreSpec, bits: int) -> CoreLayerCost:
     dram_bits = sum(moved.values())
     demand = (moved["I"] / cycles, (dram_bits - moved["I"]) / cycles)
     return CoreLayerCost(cycles, energy, dram_bits, demand, answer.fits)
-
-
-def _vector_cost(layer: Layer, core: CoreSpec, bits: int) -> CoreLayerCost:
-    """A layer without MACs: pooling or addition."""
-    operations = layer.output_elements * (prod(layer.kernel) if layer.kind == "pool" else 1)
-    amounts = {"input": float(layer.input_elements * bits), "output": float(layer.output_elements * bits)}
-    times = [operations / core.array_size]
-    energy = {"mac": operations * precision_of(core, bits).mac_energy_j * _energy_scale(core)}
-    streamed = {"input": 0.0, "output": 0.0}
-    for operand, amount in amounts.items():
-        memory = next((m for m in reversed(core.memories) if operand in m.operands), None)
-        if memory is None or not memory.ports:
-            continue
-        port = max(memory.ports, key=lambda p: p.bandwidth_bits)
-        each = memory.read_energy_j if operand == "input" else memory.write_energy_j
-        times.append(amount / port.bandwidth_bits)
-        scale = 1.0 if memory.name == DRAM else _energy_scale(core)
-        energy[memory.name] = energy.get(memory.name, 0.0) + amount / port.bandwidth_bits * each * scale
-        streamed[operand] = amount if memory.name == DRAM else 0.0
-    cycles = max(times)
-    demand = (streamed["input"] / cycles, streamed["output"] / cycles)
-    return CoreLayerCost(cycles, energy, sum(streamed.values()), demand)

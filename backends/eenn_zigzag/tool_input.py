@@ -23,8 +23,9 @@ MOST_DIMENSIONS = 4
 def check_core(core: CoreSpec, accelerator: str) -> None:
     """Raise `InvalidValueError` where ZigZag cannot describe `core`."""
     where = f"accelerator {accelerator!r}: core {core.name!r}: "
-    missing = set(OPERANDS) - {operand for memory in core.memories for operand in memory.operands}
-    check(not missing, where + "memories", [m.name for m in core.memories], "one for each of weight, input and output")
+    needed = tuple(OPERANDS) if core.kind == "compute" else ("input", "output")
+    missing = set(needed) - {operand for memory in core.memories for operand in memory.operands}
+    check(not missing, where + "memories", [m.name for m in core.memories], f"one for each of {', '.join(needed)}")
     found = len(core.array)
     check(found <= MOST_DIMENSIONS, where + "array dimensions", found, f"at most {MOST_DIMENSIONS}, for ZigZag")
 
@@ -72,12 +73,46 @@ def _memory(memory: MemorySpec, names: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def core_data(core: CoreSpec, bits: int) -> dict[str, Any]:
-    """`core`, computing at `bits`, as a ZigZag accelerator; its name is left out, it decides nothing."""
+WEIGHT_REGISTER = {
+    "size": 8,
+    "r_cost": 0.0,
+    "w_cost": 0.0,
+    "area": 0,
+    "latency": 1,
+    "auto_cost_extraction": False,
+    "operands": ["I2"],
+    "ports": [
+        {"name": "r_port_1", "type": "read", "bandwidth_min": 8, "bandwidth_max": 8, "allocation": ["I2, tl"]},
+        {"name": "w_port_1", "type": "write", "bandwidth_min": 8, "bandwidth_max": 8, "allocation": ["I2, fh"]},
+    ],
+    "served_dimensions": [],
+    "force_double_buffering": False,
+}
+"""A memory of no cost for weights of no bits: ZigZag wants one for each operand, and pooling has no weights."""
+
+
+def _with_second_input(memory: dict[str, Any]) -> dict[str, Any]:
+    """`memory` serving an addition's second input, which ZigZag takes for weights, as it serves the first."""
+    if "I1" not in memory["operands"] or "I2" in memory["operands"]:
+        return memory
+    ports = [
+        {**port, "allocation": [*port["allocation"], *(a.replace("I1", "I2") for a in port["allocation"] if "I1" in a)]}
+        for port in memory["ports"]
+    ]
+    return {**memory, "operands": [*memory["operands"], "I2"], "ports": ports}
+
+
+def core_data(core: CoreSpec, bits: int, kind: str = "conv") -> dict[str, Any]:
+    """`core`, computing layers of `kind` at `bits`, as a ZigZag accelerator, whatever its name."""
     names = _dimensions(core)
+    memories = {f"m{i}": _memory(memory, names) for i, memory in enumerate(core.memories)}
+    if kind == "add":
+        memories = {name: _with_second_input(memory) for name, memory in memories.items()}
+    if kind == "pool" and not any("I2" in memory["operands"] for memory in memories.values()):
+        memories = {"none": WEIGHT_REGISTER, **memories}
     return {
         "name": "core",
-        "memories": {f"m{i}": _memory(memory, names) for i, memory in enumerate(core.memories)},
+        "memories": memories,
         "operational_array": {
             "unit_energy": _pico(precision_of(core, bits).mac_energy_j),
             "unit_area": 1,
@@ -87,36 +122,53 @@ def core_data(core: CoreSpec, bits: int) -> dict[str, Any]:
     }
 
 
+def _padding(layer: Layer, axis: int) -> list[int]:
+    """Before and after; an even kernel may need one more row or column at the end than `layer.padding` says."""
+    before = layer.padding[axis]
+    span = (layer.out_size[axis] - 1) * layer.stride[axis] + layer.kernel[axis]
+    return [before, max(span - layer.in_size[axis] - before, 0)]
+
+
 def layer_data(layer: Layer, bits: int, partial_sum_bits: int) -> dict[str, Any]:
-    """A layer with MACs as a ZigZag workload node; its name is left out."""
-    (height, width), (kernel_y, kernel_x) = layer.out_size, layer.kernel
-    (top, left), groups = layer.padding, layer.groups
-    loops = {
-        "B": 1,
-        "K": layer.out_channels // groups,
-        "G": groups,
-        "OX": width,
-        "OY": height,
-        "C": layer.in_channels // groups,
-        "FX": kernel_x,
-        "FY": kernel_y,
+    """`layer` as a ZigZag workload node; its name is left out."""
+    height, width = layer.out_size
+    precision = {"W": bits, "I": bits, "O": max(bits, partial_sum_bits), "O_final": bits}
+    if layer.kind == "add":
+        loops = {"B": 1, "G": layer.out_channels, "OX": width, "OY": height}
+        return {
+            **_node("Add", "O[b][g][oy][ox]+=W[b][g][oy][ox]*I[b][g][oy][ox]", loops, precision),
+            "operand_source": {"I": 1, "W": 2},
+            "dimension_relations": [],
+        }
+    groups = layer.in_channels if layer.kind == "pool" else layer.groups
+    kernel = {"FX": layer.kernel[1], "FY": layer.kernel[0]}
+    if layer.kind == "pool":
+        loops = {"B": 1, "G": groups, "OX": width, "OY": height, **kernel}
+        node = _node("Pooling", "O[b][g][oy][ox]+=W[fy][fx]*I[b][g][iy][ix]", loops, {**precision, "W": 0})
+    else:
+        channels = {"K": layer.out_channels // groups, "G": groups, "C": layer.in_channels // groups}
+        equation = "O[b][g][k][oy][ox]+=W[g][k][c][fy][fx]*I[b][g][c][iy][ix]"
+        loops = {"B": 1, "K": channels["K"], "G": groups, "OX": width, "OY": height, "C": channels["C"], **kernel}
+        node = _node("Conv", equation, loops, precision)
+    return {
+        **node,
+        "operand_source": {"I": 1, "W": 0},
+        "dimension_relations": [f"ix={layer.stride[1]}*ox+1*fx", f"iy={layer.stride[0]}*oy+1*fy"],
+        "pr_loop_dims": ["IX", "IY"],
+        "pr_loop_sizes": [layer.in_size[1], layer.in_size[0]],
+        "padding": [_padding(layer, 1), _padding(layer, 0)],
     }
-    # An even kernel may need one more row or column at the end than `padding` says.
-    bottom = (height - 1) * layer.stride[0] + kernel_y - layer.in_size[0] - top
-    right = (width - 1) * layer.stride[1] + kernel_x - layer.in_size[1] - left
+
+
+def _node(operator: str, equation: str, loops: dict[str, int], precision: dict[str, int]) -> dict[str, Any]:
     return {
         "id": 0,
         "name": "layer",
-        "operator_type": "Conv",
-        "equation": "O[b][g][k][oy][ox]+=W[g][k][c][fy][fx]*I[b][g][c][iy][ix]",
+        "operator_type": operator,
+        "equation": equation,
         "loop_dims": list(loops),
         "loop_sizes": list(loops.values()),
-        "dimension_relations": [f"ix={layer.stride[1]}*ox+1*fx", f"iy={layer.stride[0]}*oy+1*fy"],
-        "operand_precision": {"W": bits, "I": bits, "O": max(bits, partial_sum_bits), "O_final": bits},
-        "operand_source": {"I": 1, "W": 0},
-        "pr_loop_dims": ["IX", "IY"],
-        "pr_loop_sizes": [layer.in_size[1], layer.in_size[0]],
-        "padding": [[left, max(right, 0)], [top, max(bottom, 0)]],
+        "operand_precision": precision,
     }
 
 
