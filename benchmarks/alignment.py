@@ -79,9 +79,11 @@ def svg(curves: dict[str, list[dict]]) -> str:
     def y(value: float) -> float:
         return height - 50 - value / highest * (height - 50 - top)
 
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="13">',
-             f'<rect width="{width}" height="{height}" fill="white"/>']  # fmt: skip
+    size = f'width="{width}" height="{height}"'
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">',
+        f'<rect {size} fill="white"/>',
+    ]
     for channels in range(16, 97, 8):
         parts.append(f'<text x="{x(channels):.1f}" y="{height - 30}" text-anchor="middle">{channels}</text>')
         parts.append(
