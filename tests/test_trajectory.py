@@ -221,6 +221,8 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     TrajectoryWriter.resume(path).close()
     with pytest.raises(TrajectoryError, match="expected no file, found one"):
         TrajectoryWriter.create(path, sample_meta())
+    with pytest.raises(TrajectoryError, match="expected a folder that can be written to"):
+        TrajectoryWriter.create(tmp_path / "nowhere" / "log.h5", sample_meta())
 
 
 FULL = """

@@ -27,7 +27,12 @@ class WriterLock:
     def __init__(self, path: Path) -> None:
         self._path = path.with_name(f".{path.name}.lock")
         while True:
-            self._handle = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            try:
+                self._handle = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            except OSError as error:
+                raise TrajectoryError(
+                    f"{path}: expected a folder that can be written to, found: {error.strerror}: choose another"
+                ) from None
             try:
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
