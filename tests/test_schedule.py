@@ -161,6 +161,27 @@ def test_a_group_computes_faster_and_pays_for_gathering() -> None:
     assert moved[1] > moved[0]
 
 
+def test_what_exceeds_the_memory_spills() -> None:
+    """A residual that no longer fits beside the layers it skips goes to DRAM; memory is never overfull."""
+    spec = load_accelerator("quad_tpu")
+    wide = make_backbone("resnet8", (1, 32, 32), 10)
+    network = workload_of(Architecture(wide, (Exit(3, CLASSIFIER, 8, 0, 0),)))
+    map_bits = 16 * 32 * 32 * 8
+
+    def limited(maps: float) -> AcceleratorSpec:
+        cores = tuple(
+            replace(core, memories=(*core.memories[:-1], replace(core.memories[-1], size_bits=int(maps * map_bits))))
+            for core in spec.cores
+        )
+        return replace(spec, cores=cores)
+
+    roomy, tight = (MulticoreBackend(limited(maps)).evaluate(network) for maps in (8, 2.5))
+    assert tight.exits[0].energy_j > roomy.exits[0].energy_j
+    assert tight.peak_memory_bytes is not None
+    assert max(tight.peak_memory_bytes.values()) <= 2.5 * map_bits / 8
+    assert tight.violations == ()
+
+
 def test_multicast_is_cheaper() -> None:
     """Data for several cores is read and sent once where the accelerator multicasts."""
     spread = workload_of(_architecture((3, CLASSIFIER, 8, 6, 6)))

@@ -58,9 +58,10 @@ class SegmentTable:
         key = (tuple(self.walker.number(layer) for layer in layers), bits, allocation)
         if key not in self._ids:
             self._ids[key] = len(self.segments)
-            self._append(
-                self.walker.walk(layers, bits, allocation), self.walker.walk(layers, bits, allocation, resident=True)
-            )
+            streamed = resident = self.walker.walk(layers, bits, allocation)
+            if self.walker.accelerator.resident_weights:
+                resident = self.walker.walk(layers, bits, allocation, resident=True)
+            self._append(streamed, resident)
         return self._ids[key]
 
     def _append(self, streamed: Segment, resident: Segment) -> None:

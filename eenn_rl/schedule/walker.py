@@ -114,8 +114,9 @@ class Walker:
         for index, layer in enumerate(layers):
             run = self.run_layer(layer, bits, self.cores_for(layer, allocation), resident=resident)
             self._step(walk, layer, bits, allocation, run)
-            live = [name for name, _ in walk.produced.items() if name == layer.name or last_use.get(name, -1) >= index]
-            _note_peak(walk, live)
+            uses = {name: use for name, use in last_use.items() if use >= index and name in walk.produced}
+            self._make_room(walk, layer, uses, index)
+            _note_peak(walk, [layer.name, *uses])
         exit_ = walk.produced[layers[-1].name] if layers else Tensor(DRAM, 0.0)
         return Segment(
             tuple(walk.costs),
@@ -149,6 +150,27 @@ class Walker:
             walk.weights[core] = walk.weights.get(core, 0.0) + layer.weight_elements * bits / len(run.cores)
         if not run.fits and bits in self._bits[allocation]:
             walk.violations.append(self._no_room(layer, bits, run.cores))
+
+    def _make_room(self, walk: _Walk, layer: Layer, uses: dict[str, int], index: int) -> None:
+        """Where what is kept for later exceeds a core's memory, what is needed last goes to DRAM.
+
+        `uses` gives the last reader of each tensor that is still needed, layer `index` being the one that just ran.
+        """
+        waiting = sorted(
+            (name for name, use in uses.items() if use > index and name != layer.name), key=uses.__getitem__
+        )
+        spilled = Cost()
+        while waiting and self.accelerator.dram is not None and self._overfull(walk, [layer.name, *uses]):
+            name = waiting.pop()
+            tensor = walk.produced[name]
+            spilled.move(self.mover.move(tensor.bits, tensor.location, (), whole=True))
+            walk.produced[name] = Tensor(DRAM, tensor.bits)
+        if spilled.energy:
+            walk.costs[-1] = _with(walk.costs[-1], spilled)
+            walk.dram_s += spilled.dram_s
+
+    def _overfull(self, walk: _Walk, names: list[str]) -> bool:
+        return any(bits > self._capacity[core] for core, bits in _held(walk, names).items())
 
     def _no_room(self, layer: Layer, bits: int, cores: tuple[int, ...]) -> Violation:
         """The layer's operands exceed the outermost memory, or one element of them the innermost."""
@@ -242,13 +264,18 @@ class Walker:
         )  # fmt: skip
 
 
-def _note_peak(walk: _Walk, live: list[str]) -> None:
+def _held(walk: _Walk, names: list[str]) -> dict[int, float]:
+    """Bits of the named tensors on each core."""
     held: dict[int, float] = {}
-    for name in live:
+    for name in dict.fromkeys(names):
         tensor = walk.produced[name]
         for core in tensor.location.cores:
             held[core] = held.get(core, 0.0) + tensor.bits / len(tensor.location.cores)
-    for core, bits in held.items():
+    return held
+
+
+def _note_peak(walk: _Walk, live: list[str]) -> None:
+    for core, bits in _held(walk, live).items():
         walk.peak[core] = max(walk.peak.get(core, 0.0), bits)
 
 
