@@ -9,6 +9,9 @@ from eenn_multicore.problem import Problem, problem_of
 from eenn_rl.hardware import AcceleratorSpec, CoreSpec, Dataflow, DramSpec, MemorySpec, Operand, PortSpec, Traffic
 from eenn_rl.schedule import CoreLayerCost, LayerRequest
 
+REMEMBERED = 200_000
+"""Requests found by identity before they are forgotten."""
+
 Key = tuple[Problem, int, frozenset[Operand], int]
 
 
@@ -33,6 +36,8 @@ class AnalyticalLayerModel:
         key = (id(request.layer), id(request.core), request.bits, request.off_chip)
         known = self._costs.get(key)
         if known is None:
+            if len(self._costs) > REMEMBERED:
+                self._costs.clear()
             known = (request, self._cost(request))
             self._costs[key] = known
         return known[1]

@@ -10,7 +10,7 @@ from eenn_rl.backbone import Layer
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.schedule.segment import Cost, Need, Segment, Tensor
 from eenn_rl.schedule.topology import DRAM
-from eenn_rl.schedule.walker import Walker
+from eenn_rl.schedule.walker import REMEMBERED, Walker
 from eenn_rl.workload import Stage
 
 Floats = npt.NDArray[np.float64]
@@ -146,6 +146,8 @@ class StageTable:
     def ids_of(self, stages: Sequence[Stage]) -> Ints:
         """The ids of `stages`, looked up by identity first: hashing a stage's layers is slow."""
         known = self._known
+        if len(known) > REMEMBERED:
+            known.clear()
         new = [stage for stage in stages if id(stage) not in known]
         if new:
             self.segments.walker.prepare(new)

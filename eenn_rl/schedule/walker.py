@@ -20,6 +20,9 @@ ACTIVATIONS: frozenset[Operand] = frozenset(("input", "output"))
 EVERYTHING: frozenset[Operand] = frozenset(("weight", "input", "output"))
 
 
+REMEMBERED = 200_000
+"""Objects found by identity before they are forgotten: callers may make new equal ones for every question."""
+
 _Placed = tuple[frozenset[Operand], list[CoreLayerCost]]
 
 
@@ -90,6 +93,8 @@ class Walker:
         """A small integer for a layer, found by identity where it was met before: hashing a layer is slow."""
         known = self._numbers.get(id(layer))
         if known is None:
+            if len(self._numbers) > REMEMBERED:
+                self._numbers.clear()
             known = (layer, self._interned.setdefault(layer, len(self._interned)))
             self._numbers[id(layer)] = known
         return known[1]
