@@ -105,7 +105,7 @@ class QuantisedLayer(nn.Module):
     def forward(self, inputs: Sequence[Tensor], bits: int) -> Tensor:
         """The layer's output, [N, C, H, W], or [N, C] for a linear layer."""
         variant = self.variant(bits)
-        value = self._operate(inputs, variant)
+        value = self.operate(inputs, variant)
         if hasattr(variant, "norm"):
             value = variant.norm(value)
         if self.layer.activation == "relu6":
@@ -114,22 +114,22 @@ class QuantisedLayer(nn.Module):
             value = functional.relu(value)  # elsewhere the unsigned quantiser rectifies
         return variant.output(value) if hasattr(variant, "output") else value
 
-    def _operate(self, inputs: Sequence[Tensor], variant: Variant) -> Tensor:
+    def operate(self, inputs: Sequence[Tensor], variant: Variant | None) -> Tensor:
+        """The operator alone; layers without weights need no variant."""
         layer, first = self.layer, inputs[0]
         if layer.kind == "add":
             return torch.stack(tuple(inputs)).sum(0) if len(inputs) > 2 else inputs[0] + inputs[-1]
-        if layer.kind == "linear":
-            flat = first.flatten(1)
-            return functional.linear(
-                flat, quantise_weight(variant.weight, variant.bits), getattr(variant, "bias", None)
-            )
-        if any(self.extra):
-            first = functional.pad(first, (0, self.extra[1], 0, self.extra[0]))
         if layer.kind == "pool":
-            return self._pool(first)
-        weight = quantise_weight(variant.weight, variant.bits)
-        bias = getattr(variant, "bias", None)
-        return functional.conv2d(first, weight, bias, layer.stride, self.padding, groups=layer.groups)
+            return self._pool(self.padded(first))
+        assert variant is not None  # noqa: S101 - the layer has weights
+        weight, bias = quantise_weight(variant.weight, variant.bits), getattr(variant, "bias", None)
+        if layer.kind == "linear":
+            return functional.linear(first.flatten(1), weight, bias)
+        return functional.conv2d(self.padded(first), weight, bias, layer.stride, self.padding, groups=layer.groups)
+
+    def padded(self, value: Tensor) -> Tensor:
+        """With the one more row or column that an even `same` kernel needs at the end."""
+        return functional.pad(value, (0, self.extra[1], 0, self.extra[0])) if any(self.extra) else value
 
     def _pool(self, value: Tensor) -> Tensor:
         layer = self.layer

@@ -5,27 +5,24 @@ it. Batch norms and activation steps are set anew for each path from training im
 a mixed path is measured exactly, not through the statistics of another one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from eenn_rl.branches import CLASSIFIER
 from eenn_rl.levels import confidence_levels
 from eenn_rl.networks.builder import Head, Network
 from eenn_rl.networks.confidence import confidence, fit_temperature
 from eenn_rl.networks.data import Dataset
-from eenn_rl.networks.loop import evaluation_batches, generator_for
-from eenn_rl.networks.quantise import refreshing
+from eenn_rl.networks.recalibration import Values, advance, calibration_images, classify, recalibrate
 from eenn_rl.networks.supernet import Supernet
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.tables import AccuracyTables, ConfidenceRule
 
-Values = dict[str, Tensor]
-CHUNK = 500
 MOST_ROWS = 1600
 """Rows that a table holds at most; beyond, paths with many changes of bits are left out."""
 
@@ -58,34 +55,6 @@ def changes_measured(blocks: int, bits: Sequence[int], branches: int) -> int:
     return best
 
 
-def _chunked(values: Values, function: Callable[[Values], Values]) -> Values:
-    n = len(next(iter(values.values())))
-    parts = [function({name: value[part] for name, value in values.items()}) for part in evaluation_batches(n, CHUNK)]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-def _norms(module: nn.Module, bits: int) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
-    return [
-        part
-        for name, part in module.named_modules()
-        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) and f"variants.{bits}." in name + "."
-    ]
-
-
-def recalibrate(module: nn.Module, bits: int, run: Callable[[], object]) -> None:
-    """Fit batch norms and activation steps of `module` at `bits` to what passes through `run`, then evaluate."""
-    norms = _norms(module, bits)
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average over the chunks
-    module.train()
-    with refreshing(module, 0.5):
-        run()
-    module.eval()
-    for norm in norms:
-        norm.momentum = 0.1
-
-
 @dataclass
 class _Measurement:
     """Walks the tree of paths, depth first."""
@@ -110,25 +79,19 @@ class _Measurement:
             if sum(a != b for a, b in pairwise(further)) > self.changes:
                 continue
             block = self.network.block(index)
-            recalibrate(block, bits, lambda bits=bits: self._advance(training, index, bits))  # type: ignore[misc]
-            seen, heard = (self._advance(values, index, bits) for values in (training, validation))
+            recalibrate(block, bits, lambda bits=bits: advance(self.network, training, index, bits))  # type: ignore[misc]
+            seen, heard = (advance(self.network, values, index, bits) for values in (training, validation))
             for head in self.heads:
                 if head[0] == index:
                     self.rows[head, further] = self._judge(head, bits, seen, heard)
             self.progress.advance(len(self.rows))
             self.walk(further, seen, heard)
 
-    def _advance(self, values: Values, index: int, bits: int) -> Values:
-        return _chunked(values, lambda part: self.network.advance(part, index, bits))
-
-    def _logits(self, values: Values, head: Head, bits: int) -> Tensor:
-        return _chunked(values, lambda part: {"": self.network.classify(part, head, bits)})[""]
-
     def _judge(
         self, head: Head, bits: int, training: Values, validation: Values
     ) -> tuple[np.ndarray, np.ndarray, float]:
-        recalibrate(self.network.head(head), bits, lambda: self._logits(training, head, bits))
-        logits = self._logits(validation, head, bits).float().cpu()
+        recalibrate(self.network.head(head), bits, lambda: classify(self.network, training, head, bits))
+        logits = classify(self.network, validation, head, bits).float().cpu()
         temperature = fit_temperature(logits, self.labels) if self.calibrated else 1.0
         sure = confidence(logits, self.rule, temperature).numpy()
         return confidence_levels(sure), (logits.argmax(1) == self.labels).numpy(), temperature
@@ -159,11 +122,8 @@ def measure_tables(
     )  # fmt: skip
     counts = [sum(1 for _ in paths_of_length(length + 1, supernet.bits, changes)) for length in range(blocks)]
     progress.phase("measuring", sum(counts[location] for location, _ in network.heads_at))
-    chosen = torch.randperm(len(dataset.train_x), generator=generator_for(supernet.seed, "calibration"))
-    chosen = chosen.repeat(-(-supernet.settings.calibration_images // len(chosen)))
-    chosen = chosen[: supernet.settings.calibration_images].to(dataset.train_x.device)
-    images = dataset.view(dataset.train_x, chosen, generator_for(supernet.seed, "calibration view"))
-    job.walk((), network.start(dataset.normalise(images)), network.start(dataset.normalise(dataset.validation_x)))
+    images = calibration_images(dataset, supernet.settings.calibration_images, supernet.seed)
+    job.walk((), network.start(images), network.start(dataset.normalise(dataset.validation_x)))
     return _tables(job, supernet, dataset, notes)
 
 

@@ -105,23 +105,27 @@ class ActivationQuantiser(nn.Module):
         super().__init__()
         self.bits, self.signed = bits, signed
         self.register_buffer("step", torch.ones(()))
-        self.refresh = 0.0
+        self.refresh, self.averaging = 0.0, False
 
     def forward(self, values: Tensor) -> Tensor:
         """`values`, quantised; while refreshing, the step first moves towards the best one for them."""
         if self.refresh:
             self.step.lerp_(best_step(values, self.bits, signed=self.signed), self.refresh)
+            self.refresh = self.refresh / (1 + self.refresh) if self.averaging else self.refresh
         return quantise_activation(values, self.step, self.bits, signed=self.signed)
 
 
 @contextmanager
-def refreshing(module: nn.Module, share: float = 1.0) -> Iterator[None]:
-    """Within, every activation step in `module` that runs moves by `share` of the way to the best for its data."""
+def refreshing(module: nn.Module, share: float = 1.0, *, averaging: bool = False) -> Iterator[None]:
+    """Within, every activation step in `module` that runs moves by `share` of the way to the best for its data.
+
+    `averaging` makes it the average of the best steps of all that passes, whatever it was before (`share` 1).
+    """
     quantisers = [part for part in module.modules() if isinstance(part, ActivationQuantiser)]
     for part in quantisers:
-        part.refresh = share
+        part.refresh, part.averaging = share, averaging
     try:
         yield
     finally:
         for part in quantisers:
-            part.refresh = 0.0
+            part.refresh, part.averaging = 0.0, False

@@ -1,0 +1,92 @@
+"""Networks built from shapes: what is trained is what is costed."""
+
+import pytest
+import torch
+
+from eenn_rl.backbone import Backbone, Block, Layer
+from eenn_rl.branches import BRANCHES
+from eenn_rl.networks.builder import Network, all_heads, heads_of, path_of
+from eenn_rl.networks.layers import QuantisedLayer, roles
+from eenn_rl.zoo import BACKBONES, make_backbone
+from network_samples import MIXED, architecture, small_backbone
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_every_layer_computes_the_shapes_and_work_it_is_costed_for(name: str) -> None:
+    """Each layer of each backbone and branch puts out the size, and has the weights and MACs, of its description."""
+    backbone = make_backbone(name)
+    network = Network(backbone, all_heads(backbone, BRANCHES), (8,)).eval()
+    network.initialise(torch.Generator().manual_seed(0))
+    seen: set[str] = set()
+
+    def check(module: torch.nn.Module, inputs: tuple[list[torch.Tensor], int], output: torch.Tensor) -> None:
+        assert isinstance(module, QuantisedLayer)
+        layer = module.layer
+        shape = tuple(output.shape[1:])
+        assert shape == ((layer.out_channels,) if layer.kind == "linear" else (layer.out_channels, *layer.out_size))
+        read = inputs[0][0]
+        assert read[0].numel() == layer.in_channels * layer.in_size[0] * layer.in_size[1]
+        if layer.weight_elements:
+            weight = module.variant(8).weight
+            assert weight.numel() == layer.weight_elements
+            assert layer.macs == weight.numel() * output[0].numel() // layer.out_channels
+        seen.add(layer.name)
+
+    for module in network.quantised_layers():
+        module.register_forward_hook(check)
+    with torch.no_grad():
+        logits = network(torch.randn(2, *backbone.input_shape), (8,) * len(backbone.blocks), network.heads_at)
+    assert all(head.shape == (2, backbone.num_classes) for head in logits)
+    assert seen.issuperset(layer.name for layer in backbone.layers)
+
+
+def test_heads_do_not_disturb_each_other() -> None:
+    """The logits of a head do not depend on which other heads are asked for."""
+    network = Network(small_backbone(), all_heads(small_backbone(), BRANCHES), (2, 8)).eval()
+    network.initialise(torch.Generator().manual_seed(1))
+    images = torch.randn(3, 1, 16, 16)
+    with torch.no_grad():
+        together = network(images, (8, 2, 8), network.heads_at)
+        for head, logits in zip(network.heads_at, together, strict=True):
+            torch.testing.assert_close(network(images, (8, 2, 8), [head])[0], logits)
+
+
+def test_a_users_own_graph_runs() -> None:
+    """Skips across blocks, average pools, even kernels and three-way additions work as described."""
+    first = Layer("a", "conv", 1, 1, 6, (16, 16), (16, 16), (4, 4), (1, 1), (1, 1), (), "relu")
+    pool = Layer("p", "pool", 1, 6, 6, (16, 16), (8, 8), (2, 2), (2, 2), reads=("a",), pooling="average")
+    conv = Layer("c", "conv", 2, 6, 6, (8, 8), (8, 8), (3, 3), (1, 1), (1, 1), ("p",), "none")
+    skip = Layer("s", "conv", 1, 6, 6, (16, 16), (8, 8), (1, 1), (2, 2), reads=("a",), activation="none")
+    add = Layer("sum", "add", 1, 6, 6, (8, 8), (8, 8), reads=("c", "s", "p"), activation="relu")
+    backbone = Backbone("own", (Block("one", (first,)), Block("two", (pool, conv)), Block("three", (skip, add))),
+                        (1, 16, 16), 3)  # fmt: skip
+    network = Network(backbone, all_heads(backbone, ("linear",)), (8,)).eval()
+    network.initialise(torch.Generator().manual_seed(0))
+    values = network.start(torch.rand(2, 1, 16, 16))
+    for index in range(3):
+        values = network.advance(values, index, 8)
+    assert values["sum"].shape == (2, 6, 8, 8)
+    assert "p" not in values
+
+
+def test_roles_follow_the_graph() -> None:
+    """Accumulators that only an addition reads, logits and maxima are not rounded; rectified maps are unsigned."""
+    backbone = small_backbone()
+    found = roles(backbone.layers, [block.layers[-1].name for block in backbone.blocks])
+    assert not found["body.conv"].quantised
+    assert found["body.add"].quantised
+    assert not found["body.add"].signed
+    assert found["tail.point"].signed
+    network = Network(backbone, [(0, "linear"), (2, "classifier")], (8,))
+    of = {module.layer.name: module.variant(8) for module in network.quantised_layers()}
+    assert not hasattr(of["exit0.linear"], "output")
+    assert not hasattr(of["exit0.pool"], "output")
+    assert hasattr(of["classifier.pool"], "output")
+    assert of["classifier.pool"].output.signed
+
+
+def test_path_and_heads_of_an_architecture() -> None:
+    """Each block runs at the bits of the stage it belongs to."""
+    drawn = architecture((1, "linear", 2), (2, "classifier", 8))
+    assert path_of(drawn) == (2, 2, 8)
+    assert heads_of(architecture(*MIXED)) == ((0, "linear"), (1, "dsconv"), (2, "classifier"))

@@ -1,0 +1,185 @@
+"""Data sets: disjoint splits, augmentation within a split, folders and what is wrong with them."""
+
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from eenn_rl.errors import EennError, InputFileError
+from eenn_rl.networks import data
+from eenn_rl.networks.data import Dataset, crop_and_flip, load_dataset
+from eenn_rl.networks.digits import load_originals, render, split_indices
+from eenn_rl.networks.folder import EXTENSIONS
+from eenn_rl.networks.torchvision_compat import datasets
+
+
+@pytest.fixture(scope="module")
+def whole() -> Dataset:
+    return load_dataset("digits")
+
+
+def test_splits_share_no_original_and_cover_all() -> None:
+    """The 1,797 originals fall into three disjoint splits, each with every class in like share."""
+    parts = load_originals()
+    indices = [set(part.indices.tolist()) for part in parts]
+    assert sum(len(part) for part in indices) == len(set.union(*indices)) == 1797
+    for part in parts:
+        shares = np.bincount(part.labels.numpy(), minlength=10) / len(part.labels)
+        assert shares.min() > 0.08
+        assert shares.max() < 0.12
+
+
+def test_images_of_a_split_show_originals_of_that_split_only(whole: Dataset) -> None:
+    """Validation and test images name originals of their own split; the same for every call."""
+    train, validation, test = load_originals()
+    assert set(whole.validation_groups.tolist()) == set(validation.indices.tolist())
+    assert set(whole.test_groups.tolist()) == set(test.indices.tolist())
+    assert torch.equal(whole.train_x.squeeze(1).float() / 16, train.images)
+    again = load_dataset("digits")
+    assert torch.equal(again.test_x, whole.test_x)
+    assert torch.equal(again.validation_x, whole.validation_x)
+
+
+def test_training_images_are_new_each_time(whole: Dataset) -> None:
+    """A view depends on its generator alone, and looks at nothing but the chosen originals."""
+    chosen = torch.arange(5)
+
+    def view(seed: int, chosen: torch.Tensor = chosen) -> torch.Tensor:
+        return whole.view(whole.train_x, chosen, torch.Generator().manual_seed(seed))
+
+    assert torch.equal(view(1), view(1))
+    assert not torch.equal(view(1), view(2))
+    blank = whole.train_x.clone()
+    blank[5:] = 0
+    assert torch.equal(whole.view(blank, chosen, torch.Generator().manual_seed(1)), view(1))
+    assert view(1).shape == (5, *whole.input_shape)
+    assert view(1).dtype == torch.uint8
+
+
+def test_the_canvas_is_graded() -> None:
+    """Some renderings are nearly clean and some are covered with noise."""
+    _, validation, _ = load_originals()
+    blank = torch.zeros(400, 8, 8)
+    noise = render(blank, torch.Generator().manual_seed(0)).float().std((1, 2, 3))
+    assert noise.min() < 3
+    assert noise.max() > 25
+    assert len(validation.labels) == 360
+
+
+def test_normalised_images_have_zero_mean(whole: Dataset) -> None:
+    """Mean and deviation are those of training images."""
+    shown = whole.normalise(whole.view(whole.train_x, torch.arange(1000), torch.Generator().manual_seed(0)))
+    assert abs(float(shown.mean())) < 0.05
+    assert float(shown.std()) == pytest.approx(1, abs=0.05)
+
+
+def test_stratified_split_of_any_labels() -> None:
+    """Index sets are disjoint, of the sizes asked for, and as even over classes as can be."""
+    labels = np.repeat(np.arange(7), 50)
+    train, validation, test = split_indices(labels, 3, 35, 70)
+    assert (len(train), len(validation), len(test)) == (245, 35, 70)
+    assert len({*train, *validation, *test}) == 350
+    assert set(np.bincount(labels[validation])) <= {4, 5, 6}
+
+
+def test_crops_are_windows_of_the_image_or_its_mirror() -> None:
+    """Every view is a shift of the image, or of its mirror image, by at most an eighth of the size."""
+    images = torch.arange(256).reshape(1, 1, 16, 16).to(torch.uint8)
+    padded = torch.nn.functional.pad(images[0, 0], (2, 2, 2, 2))
+    windows = [padded[i : i + 16, j : j + 16] for i in range(5) for j in range(5)]
+    windows += [torch.nn.functional.pad(images[0, 0].flip(1), (2, 2, 2, 2))[i : i + 16, j : j + 16]
+                for i in range(5) for j in range(5)]  # fmt: skip
+    views = crop_and_flip(images, torch.zeros(60, dtype=torch.int64), torch.Generator().manual_seed(0))
+    assert all(any(torch.equal(view[0], window) for window in windows) for view in views)
+    assert len({view.numpy().tobytes() for view in views}) > 20
+
+
+def make_folder(path: Path, classes: tuple[str, ...] = ("cat", "dog"), count: int = 20, size: int = 12) -> Path:
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in classes:
+            (path / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256, (size, size, 3), np.uint8)
+                Image.fromarray(pixels).save(path / part / name / f"{number:03}.png")
+    return path
+
+
+def test_a_folder_of_images_is_a_data_set(tmp_path: Path) -> None:
+    """Images, labels by sorted class name, and a tenth of train held out as validation."""
+    found = load_dataset(str(make_folder(tmp_path / "pets")))
+    assert found.input_shape == (3, 12, 12)
+    assert (len(found.train_x), len(found.validation_x), len(found.test_x)) == (36, 4, 40)
+    assert found.num_classes == 2
+    expected = np.asarray(Image.open(tmp_path / "pets" / "test" / "dog" / "000.png")).transpose(2, 0, 1)
+    assert np.array_equal(found.test_x[20].numpy(), expected)
+    assert found.test_y[20] == 1
+
+
+def test_large_images_are_reduced(tmp_path: Path) -> None:
+    """Images beyond 64 pixels on a side become 32x32."""
+    assert load_dataset(str(make_folder(tmp_path / "big", count=12, size=70))).input_shape == (3, 32, 32)
+
+
+def test_mistakes_in_a_folder_are_one_clear_line(tmp_path: Path) -> None:
+    """No train/, no classes, no images, a file that is no image, other classes in test: each is said in one line."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    bare = tmp_path / "bare"
+    (bare / "train").mkdir(parents=True)
+    hollow = make_folder(tmp_path / "hollow", count=0)
+    odd = make_folder(tmp_path / "odd")
+    (odd / "train" / "cat" / "zzz.png").write_text("no image")
+    uneven = make_folder(tmp_path / "uneven")
+    (uneven / "test" / "dog").rename(uneven / "test" / "wolf")
+    few = make_folder(tmp_path / "few", count=3)
+    lines = {
+        empty: "no train/",
+        bare: "at least two, found 0",
+        hollow: f"expected images ({EXTENSIONS[0]}",
+        odd: "zzz.png: expected an image",
+        uneven: "the same classes in train/ and test/",
+        few: "at least 10 images per class",
+        tmp_path / "nothing": "found nothing: check the path",
+    }
+    for folder, expected in lines.items():
+        with pytest.raises(InputFileError) as caught:
+            load_dataset(str(folder))
+        assert expected in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_unknown_names_are_told_with_near_misses() -> None:
+    """A name that is neither a data set nor a folder is refused, with what may have been meant."""
+    with pytest.raises(EennError, match="did you mean cifar10"):
+        load_dataset("cifar-10")
+
+
+def test_no_internet_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data set that cannot be downloaded is told with where it was sought and what to do instead."""
+
+    def refuse(*_words: object, **_more: object) -> None:
+        raise URLError("no route to host")  # a stand-in: a test cannot unplug the machine
+
+    monkeypatch.setattr(datasets(), "CIFAR10", refuse)
+    with pytest.raises(InputFileError, match=r"'cifar10': expected it in .*no route to host.*--dataset"):
+        load_dataset("cifar10", tmp_path)
+
+
+def test_downloaded_arrays_become_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torchvision's arrays arrive channels first, split and labelled."""
+
+    class Downloaded:
+        def __init__(self, _root: str, *, download: bool, train: bool) -> None:
+            assert download
+            self.data = np.full((100 if train else 20, 32, 32, 3), 7 if train else 9, np.uint8)
+            self.targets = list(range(10)) * (10 if train else 2)
+
+    monkeypatch.setattr(datasets(), "CIFAR10", Downloaded)
+    found = load_dataset("cifar10", tmp_path)
+    assert found.train_x.shape == (90, 3, 32, 32)
+    assert sorted(found.validation_y.tolist()) == list(range(10))
+    assert data.DATASETS == ("digits", "cifar10", "cifar100", "svhn")

@@ -1,0 +1,80 @@
+"""Tables say what networks do."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from eenn_rl.levels import confidence_levels
+from eenn_rl.networks.confidence import confidence, fit_temperature
+from eenn_rl.networks.inherit import inherited
+from eenn_rl.networks.measure import changes_measured, measure_tables, paths_of_length
+from eenn_rl.tables import AccuracyTables
+from network_samples import MIXED, architecture, digits, supernet
+
+
+@pytest.fixture(scope="module")
+def tables() -> AccuracyTables:
+    return measure_tables(supernet(), digits())
+
+
+def test_every_path_and_head_has_a_row(tables: AccuracyTables) -> None:
+    """Three blocks, three widths, two branches: (3 + 9) * 2 + 27 rows, samples and images as in the data set."""
+    assert tables.rows == (3 + 9) * 2 + 27
+    assert tables.samples == 120
+    assert tables.images == len(np.unique(digits().validation_groups))
+
+
+@pytest.mark.parametrize("exits", [MIXED, ((0, "dsconv", 4), (2, "classifier", 2)), ((2, "classifier", 8),)])
+def test_a_row_is_what_the_network_does(tables: AccuracyTables, exits: tuple[tuple[int, str, int], ...]) -> None:
+    """Each exit of an architecture with inherited weights agrees with its row, image by image."""
+    drawn = architecture(*exits)
+    logits = torch.from_numpy(inherited(supernet(), drawn, digits()).logits(digits(), digits().validation_x))
+    path = np.zeros(3, np.uint8)
+    first = 0
+    for number, exit_ in enumerate(drawn.exits):
+        path[first : exit_.location + 1], first = exit_.bits, exit_.location + 1
+        branch = -1 if exit_.location == 2 else tables.branches.index(exit_.branch)
+        (row,) = np.flatnonzero(
+            (tables.row_location == exit_.location)
+            & (tables.row_branch == branch)
+            & (tables.row_bits == np.where(np.arange(3) <= exit_.location, path, 0)).all(1)
+        )
+        right = (logits[number].argmax(1) == digits().validation_y).numpy()
+        assert (tables.correct[row] == right).all()
+        levels = confidence_levels(confidence(logits[number], "max_softmax", float(tables.temperatures[row])).numpy())
+        assert (tables.confidence[row] == levels).all()
+
+
+def test_measuring_again_gives_the_same(tables: AccuracyTables) -> None:
+    """Measuring does not depend on what was measured before."""
+    assert measure_tables(supernet(), digits()).fingerprint == tables.fingerprint
+
+
+def test_paths_with_few_changes_are_kept_where_all_are_too_many() -> None:
+    """`changes` bounds how often bits change; for ten blocks only paths with one change fit, for four all do."""
+    assert len(list(paths_of_length(4, (2, 4, 8), 3))) == 81
+    assert all(sum(a != b for a, b in itertools.pairwise(p)) <= 1 for p in paths_of_length(10, (2, 4, 8), 1))
+    assert changes_measured(4, (2, 4, 8), 5) == 3
+    assert changes_measured(10, (2, 4, 8), 5) == 1
+
+
+@pytest.mark.parametrize("rule", ["max_softmax", "margin", "entropy"])
+def test_confidence_rules(rule: str) -> None:
+    """Every rule is 1 for certainty, least for indifference, and falls as the temperature rises."""
+    logits = torch.tensor([[50.0, 0, 0, 0], [1, 1, 1, 1], [2, 1, 0, 0]])
+    sure = confidence(logits, rule)  # type: ignore[arg-type]
+    assert float(sure[0]) == pytest.approx(1, abs=1e-6)
+    assert float(sure[1]) == pytest.approx(0.25 if rule == "max_softmax" else 0, abs=1e-6)
+    assert sure[0] > sure[2] > sure[1]
+    assert confidence(logits, rule, 2.0)[2] < sure[2]  # type: ignore[arg-type]
+
+
+def test_temperature_undoes_overconfidence() -> None:
+    """Logits twice too large get a temperature of about two."""
+    generator = torch.Generator().manual_seed(0)
+    honest = torch.randn(4000, 5, generator=generator) * 1.5
+    labels = torch.multinomial(honest.softmax(1), 1, generator=generator).squeeze(1)
+    assert fit_temperature(honest, labels) == pytest.approx(1, rel=0.1)
+    assert fit_temperature(honest * 1.8, labels) == pytest.approx(1.8, rel=0.12)

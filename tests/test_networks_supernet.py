@@ -1,0 +1,113 @@
+"""Shared weights: every architecture is in them, and they can be trained in pieces."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from eenn_rl.errors import InputFileError
+from eenn_rl.networks import loop
+from eenn_rl.networks.builder import heads_of, path_of
+from eenn_rl.networks.inherit import copied
+from eenn_rl.networks.supernet import draw_path, load_supernet, train_supernet
+from eenn_rl.progress import NullProgress
+from network_samples import BRANCHES, MIXED, QUICK, architecture, digits, small_backbone, supernet
+
+
+class StopAt(NullProgress):
+    """Ctrl-C after so many steps."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def advance(self, done: float, **facts: float | str) -> None:
+        del facts
+        if done == self.step:
+            raise KeyboardInterrupt
+
+
+def test_an_architecture_alone_does_what_it_does_within_the_shared_weights() -> None:
+    """A network of one architecture with copied weights gives exactly the logits of its path in the shared network."""
+    drawn = architecture(*MIXED)
+    images = digits().normalise(digits().validation_x[:20])
+    alone, shared = copied(supernet(), drawn), supernet().network.eval()
+    with torch.no_grad():
+        mine = alone(images, path_of(drawn), heads_of(drawn))
+        theirs = shared(images, path_of(drawn), heads_of(drawn))
+    for one, other in zip(mine, theirs, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_interrupted_training_ends_where_the_uninterrupted_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in either phase and continued, the shared weights are the same to the last bit."""
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
+    for step in (2, 5):
+        with pytest.raises(KeyboardInterrupt):
+            train_supernet(
+                small_backbone(), digits(), QUICK, 3, StopAt(step), tmp_path, branches=BRANCHES
+            )  # fmt: skip
+    resumed = train_supernet(small_backbone(), digits(), QUICK, 3, None, tmp_path, branches=BRANCHES)
+    reference = supernet().network.state_dict()
+    fresh = train_supernet(small_backbone(), digits(), QUICK, 3, branches=BRANCHES).network.state_dict()
+    assert fresh.keys() == reference.keys()
+    for name, value in resumed.network.state_dict().items():
+        assert torch.equal(value, fresh[name]), name
+
+
+def test_every_process_orders_weights_alike() -> None:
+    """The order of weights, from which random numbers are dealt, does not depend on the process (hash seeds)."""
+    code = (
+        "from eenn_rl.networks.builder import Network, all_heads; from eenn_rl.zoo import make_backbone;"
+        "b = make_backbone('resnet8'); n = Network(b, all_heads(b, ('linear', 'mlp', 'conv')), (8,));"
+        "print([name for name, _ in n.named_parameters()])"
+    )
+    orders = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(orders) == 1
+
+
+def test_another_seed_gives_other_weights() -> None:
+    """The seed decides the weights."""
+    other = train_supernet(small_backbone(), digits(), QUICK, 4, branches=BRANCHES).network
+    name = "blocks.0.steps.0.variants.8.weight"
+    assert not torch.equal(other.state_dict()[name], supernet().network.state_dict()[name])
+
+
+def test_paths_have_at_most_four_stages() -> None:
+    """Drawn paths change bits at most three times, and every width and every length of stage occurs."""
+    generator = torch.Generator().manual_seed(0)
+    paths = {draw_path(6, (2, 4, 8), generator) for _ in range(2000)}
+    assert all(sum(a != b for a, b in itertools.pairwise(path)) <= 3 for path in paths)
+    assert {(2,) * 6, (4,) * 6, (8,) * 6} <= paths
+    assert len(paths) > 200
+    assert draw_path(1, (8,), generator) == (8,)
+
+
+def test_saved_weights_come_back(tmp_path: Path) -> None:
+    """What `save` wrote loads as it was; weights of another training, and files of another kind, are refused."""
+    file = tmp_path / "supernet.pt"
+    supernet().save(file)
+    same = load_supernet(file, small_backbone(), "digits", QUICK, 3, branches=BRANCHES)
+    for name, value in same.network.state_dict().items():
+        assert torch.equal(value, supernet().network.state_dict()[name])
+    with pytest.raises(InputFileError, match="expected shared weights of this configuration"):
+        load_supernet(file, small_backbone(), "digits", QUICK, 4, branches=BRANCHES)
+    file.write_text("not weights")
+    with pytest.raises(InputFileError, match="expected weights saved by eenn-rl"):
+        load_supernet(file, small_backbone(), "digits", QUICK, 3, branches=BRANCHES)
+    with pytest.raises(InputFileError, match="found no file"):
+        load_supernet(tmp_path / "none.pt", small_backbone(), "digits", QUICK, 3, branches=BRANCHES)

@@ -1,0 +1,97 @@
+"""Full training: the same from the same seed, in pieces, in one process or two."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from eenn_rl.architecture import Architecture, Exit
+from eenn_rl.networks import loop
+from eenn_rl.networks.training import train_full
+from eenn_rl.networks.verification import train_and_measure
+from network_samples import FULL, MIXED, architecture, digits
+from test_networks_supernet import StopAt
+
+
+@pytest.mark.parametrize("exits", [MIXED, ((2, "classifier", 8),)])
+def test_interrupted_training_ends_where_the_uninterrupted_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exits: tuple[tuple[int, str, int], ...]
+) -> None:
+    """Stopped before and after low bit-widths take over, and continued, the weights are the same to the last bit."""
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
+    drawn = architecture(*exits)
+    whole = train_full(drawn, digits(), FULL, 5).network.state_dict()
+    for step in (3, 8):
+        with pytest.raises(KeyboardInterrupt):
+            train_full(drawn, digits(), FULL, 5, StopAt(step), tmp_path / "checkpoint")
+    resumed = train_full(drawn, digits(), FULL, 5, None, tmp_path / "checkpoint").network.state_dict()
+    for name, value in resumed.items():
+        assert torch.equal(value, whole[name]), name
+
+
+def test_a_checkpoint_of_another_training_is_not_continued(tmp_path: Path) -> None:
+    """A checkpoint of another seed or architecture is left aside."""
+    checkpoint = tmp_path / "checkpoint"
+    train_full(architecture(*MIXED), digits(), FULL, 5, None, checkpoint)
+    other = train_full(architecture(*MIXED), digits(), FULL, 6, None, checkpoint).network.state_dict()
+    fresh = train_full(architecture(*MIXED), digits(), FULL, 6).network.state_dict()
+    assert all(torch.equal(value, fresh[name]) for name, value in other.items())
+
+
+def test_training_learns() -> None:
+    """After a few epochs on the digits every exit is far better than chance, at 2 bits too."""
+    settings = replace(FULL, epochs=25, batch_size=16)
+    trained = train_full(architecture((0, "dsconv", 2), (2, "classifier", 8)), digits(), settings, 0)
+    _, prediction = trained.outputs(digits(), digits().validation_x)
+    accuracy = (prediction == digits().validation_y.numpy()).mean(1)
+    assert accuracy.min() > 0.25
+
+
+def test_patience_keeps_the_best_check() -> None:
+    """With patience, training ends early when validation stops gaining, and the best network is kept."""
+    settings = replace(FULL, epochs=30, patience=1, learning_rate=0.3)
+    trained = train_full(architecture((2, "classifier", 8)), digits(), settings, 0)
+    full = train_full(architecture((2, "classifier", 8)), digits(), replace(settings, patience=0), 0)
+    batches = trained.network.state_dict()["blocks.0.steps.0.variants.8.norm.num_batches_tracked"]
+    assert batches <= full.network.state_dict()["blocks.0.steps.0.variants.8.norm.num_batches_tracked"]
+
+
+def test_processes_change_nothing(tmp_path: Path) -> None:
+    """One process and two give the same outcomes; the second call trains nothing; cores share a training."""
+    wanted = [architecture(*MIXED), architecture((1, "linear", 4), (2, "classifier", 4))]
+    moved = Architecture(wanted[0].backbone, tuple(replace(e, core=1) for e in wanted[0].exits))
+    settings = replace(FULL, epochs=1)
+    two = train_and_measure([*wanted, moved], digits(), settings, 1, checkpoint_dir=tmp_path / "two", static_bits=(8,))
+    one = train_and_measure(wanted, digits(), settings, 1, checkpoint_dir=tmp_path / "one", static_bits=(8,), workers=1)
+    assert [network.is_static for network in two] == [True, False, False, False]
+    assert two[3].architecture == moved
+    assert two[3].weights == two[1].weights
+    for here, there in zip(one, two, strict=False):
+        for split in ("validation", "test"):
+            assert (getattr(here, split).levels == getattr(there, split).levels).all()
+            assert (getattr(here, split).correct == getattr(there, split).correct).all()
+    times = [file.stat().st_mtime_ns for file in sorted((tmp_path / "two").glob("*.npz"))]
+    again = train_and_measure(wanted, digits(), settings, 1, checkpoint_dir=tmp_path / "two", static_bits=(8,))
+    assert [file.stat().st_mtime_ns for file in sorted((tmp_path / "two").glob("*.npz"))] == times
+    assert (again[1].test.levels == two[1].test.levels).all()
+    assert sorted(file.suffix for file in (tmp_path / "two").iterdir()) == [".npz"] * 3 + [".pt"] * 3
+
+
+def test_a_failing_training_is_told(tmp_path: Path) -> None:
+    """What goes wrong in a process reaches the caller, with its traceback."""
+    broken = replace(digits(), train_y=torch.full_like(digits().train_y, 10_000))
+    wanted = [Architecture(architecture(*MIXED).backbone, (Exit(2, "classifier", 8, 0, 0),)), architecture(*MIXED)]
+    with pytest.raises(RuntimeError, match=r"(?s)a training process failed.*Traceback"):
+        train_and_measure(wanted, broken, FULL, 0, checkpoint_dir=tmp_path, static_bits=(4,))
+
+
+def test_outcomes_are_of_the_whole_split(tmp_path: Path) -> None:
+    """Outcomes hold every image of a split, every exit, and the groups of the data set."""
+    (network,) = train_and_measure(
+        [architecture(*MIXED)], digits(), replace(FULL, epochs=1), 0, checkpoint_dir=tmp_path, static_bits=()
+    )
+    assert network.test.levels.shape == network.test.correct.shape == (3, 120)
+    assert np.array_equal(network.test.groups, digits().test_groups.numpy())
+    assert len(network.temperatures) == 3
