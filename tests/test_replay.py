@@ -233,3 +233,30 @@ def test_few_differences_without_a_known_change_are_alterations() -> None:
     assert ReplayResult(100, 900, 1.0, differing=97).verdict == "other"
     assert ReplayResult(100, 900, 1.0, differing=3, changes=("the cost model is another",)).verdict == "other"
     assert ReplayResult(100, 900, 1.0, differing=3, broken=1, versions=("numpy",)).verdict == "altered"
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("accelerator", "allocations", [[0]] * 5000),
+        ("accelerator", "cores", []),
+        ("backbone", "num_classes", 10**30),
+        ("backbone", "blocks", "many"),
+        ("space", "max_exits", 10**9),
+        ("space", "bits", list(range(1, 33)) * 100),
+        ("environment", "layout", {"blocks": 1, "branches": [], "bits": [], "exits": 10**9, "allocations": 10**9}),
+        ("environment", "layout", None),
+        ("objective", "overhead", float("nan")),
+        ("tables_info", "bits", [[]]),
+    ],
+)
+def test_a_hostile_description_is_neither_executed_nor_a_crash(log: Path, part: str, key: str, value: object) -> None:
+    """Absurd values in the description, under digests that fit, end in one clear line."""
+    with open_log(log) as found:
+        data = {**getattr(found.meta, part), key: value}
+        hostile = replace(found.meta, **{part: data})
+    log.unlink()
+    TrajectoryWriter.create(log, hostile).close()
+    with pytest.raises(EennError) as caught:
+        replay_file(log)
+    assert "\n" not in str(caught.value)
