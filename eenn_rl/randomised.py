@@ -42,7 +42,7 @@ def _factor(rng: np.random.Generator, spread: float) -> float:
 def _scaled_memory(memory: MemorySpec, rng: np.random.Generator, energy: float) -> MemorySpec:
     size = max(memory.size_bits, 1)
     if size > 65536:
-        size = int(size * 2.0 ** rng.integers(-2, 3))
+        size = int(size * 2.0 ** int(rng.integers(-2, 3)))
     return replace(
         memory,
         size_bits=size,
@@ -53,7 +53,7 @@ def _scaled_memory(memory: MemorySpec, rng: np.random.Generator, energy: float) 
 
 def _scaled_array(core: CoreSpec, rng: np.random.Generator) -> CoreSpec:
     """Each array dimension halved, kept or doubled, its unrolling with it where one loop fills it."""
-    scale = {dimension.name: 2.0 ** rng.integers(-1, 2) for dimension in core.array}
+    scale = {dimension.name: 2.0 ** int(rng.integers(-1, 2)) for dimension in core.array}
     flows = []
     for flow in core.dataflows:
         loops = [item.dimension for item in flow.unrolling]
@@ -73,7 +73,7 @@ def _scaled_array(core: CoreSpec, rng: np.random.Generator) -> CoreSpec:
 
 def random_core(rng: np.random.Generator, pool: Sequence[CoreSpec], name: str) -> CoreSpec:
     """A core of the pool with another array, clock, memories, energies and bit-widths."""
-    core = _scaled_array(pool[rng.integers(len(pool))], rng)
+    core = _scaled_array(pool[int(rng.integers(len(pool)))], rng)
     energy, mac = _factor(rng, 3), _factor(rng, 2)
     precisions = tuple(replace(p, mac_energy_j=p.mac_energy_j * mac) for p in core.precisions)
     if len(precisions) > 1 and rng.random() < 0.25:

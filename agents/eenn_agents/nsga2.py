@@ -43,7 +43,7 @@ class VectorCode:
 
     def _supporting(self, bits: int, wanted: int) -> int:
         row = self._space.legal_pairs[self._space.bits.index(bits)]
-        return next(index for index in (*range(wanted, len(row)), *range(wanted)) if row[index])
+        return next(int(index) for index in (*range(wanted, len(row)), *range(wanted)) if row[index])
 
 
 class Nsga2:
