@@ -63,33 +63,42 @@ def one_line(error: BaseException) -> str:
     return text if len(text) <= 300 else text[:297] + "..."
 
 
+def _quietly(read: Callable[[], str | None]) -> str:
+    """What `read` says of a stranger's distribution; nothing where its files are damaged."""
+    try:
+        return read() or ""
+    except Exception:  # noqa: BLE001  whatever a damaged file makes of the reader
+        return ""
+
+
 def _distributions() -> Iterator[tuple[str, metadata.Distribution]]:
     """Each installed distribution with its name; of several with one name, only the first on the path is importable."""
     seen: set[str] = set()
     for distribution in metadata.distributions():
-        name = distribution.metadata["Name"] or "(unnamed distribution)"
+        name = _quietly(lambda d=distribution: d.metadata["Name"])  # type: ignore[misc]
         key = re.sub(r"[-_.]+", "-", name).lower()
-        if key not in seen:
+        if not name or key not in seen:
             seen.add(key)
-            yield name, distribution
+            yield name or f"unnamed distribution in {distribution.locate_file('')}", distribution
 
 
 def _discover() -> list[_Found]:
     """Every entry point of our group, nothing imported; sorted by name, then distribution."""
-    found = []
-    for name, distribution in _distributions():
-        try:
-            points = [point for point in distribution.entry_points if point.group == PROJECT]
-        except Exception as error:  # noqa: BLE001  a stranger's malformed entry_points.txt must not stop ours
-            if PROJECT in (distribution.read_text("entry_points.txt") or ""):
-                problem = f"its entry_points.txt cannot be read: {one_line(error)}"
-                record = BackendRecord("?", name, distribution.version, "entry_points.txt", problem)
-                found.append(_Found(record, lambda: None))
-            continue
-        for point in points:
-            record = BackendRecord(point.name, name, distribution.version, point.value)
-            found.append(_Found(record, point.load))
+    found = [entry for name, distribution in _distributions() for entry in _points(name, distribution)]
     return sorted(found, key=lambda f: (f.record.name, f.record.distribution))
+
+
+def _points(name: str, distribution: metadata.Distribution) -> list[_Found]:
+    """The entry points of our group in one distribution; one that says why, where they cannot be read."""
+    version = _quietly(lambda: distribution.version) or "of unknown version"
+    try:
+        points = [point for point in distribution.entry_points if point.group == PROJECT]
+    except Exception as error:  # noqa: BLE001  a stranger's malformed entry_points.txt must not stop ours
+        if PROJECT not in _quietly(lambda: distribution.read_text("entry_points.txt")):
+            return []
+        problem = f"its entry_points.txt cannot be read: {one_line(error)}"
+        return [_Found(BackendRecord("?", name, version, "entry_points.txt", problem), lambda: None)]
+    return [_Found(BackendRecord(point.name, name, version, point.value), point.load) for point in points]
 
 
 def _same_name_problem(found: _Found, others: list[_Found]) -> str | None:

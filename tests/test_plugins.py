@@ -179,6 +179,23 @@ def test_a_strangers_malformed_entry_points_break_nothing(site: Path) -> None:
     assert [r.distribution for r in list_backends() if r.name == "?"] == ["ours"]
 
 
+def test_damaged_distributions_break_nothing(site: Path) -> None:
+    """Rubbish or nothing where metadata should be: a backend in it is still listed, one elsewhere still works."""
+    install(site, "good-chip", {"goodchip": "good_chip_7"}, {"good_chip_7": good_plugin()})
+    for name, files in {
+        "nameless": {"entry_points.txt": b"[eenn_rl]\nnameless = nobody\n"},
+        "rubbish": {"METADATA": b"\xff\xfe\x00bad", "entry_points.txt": b"\xff\xfe[eenn_rl]\nx=y"},
+    }.items():
+        folder = site / f"{name}-1.0.dist-info"
+        folder.mkdir()
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+    assert record("goodchip").problem is None
+    nameless = record("nameless")
+    assert nameless.distribution == f"unnamed distribution in {site}"
+    assert "ModuleNotFoundError" in str(nameless.problem)
+
+
 CHOOSY = good_plugin().replace(
     "return Chip()",
     "from eenn_rl.errors import InvalidValueError\n"
