@@ -60,7 +60,7 @@ class Walker:
         self._bits = [accelerator.allocation_bits(index) for index in range(len(accelerator.allocations))]
 
     def _placements(self) -> tuple[frozenset[Operand], ...]:
-        """What may stream from DRAM, in the order of preference; the first that finds room is taken."""
+        """What may stream from DRAM: the preferred choice, and the others where that finds no room."""
         if self.accelerator.dram is None:
             return (ON_CHIP,)
         if self.accelerator.keep_activations_on_chip:
@@ -77,17 +77,18 @@ class Walker:
                 for layer in layers:
                     cores = self.cores_for(layer, allocation)
                     wanted[self.number(layer), stage.bits, cores] = layer
-        for off_chip in self._options:
+        for place, off_chip in enumerate(self._options):
             requests = {
                 key: list(self._requests(self.slices(layer, len(key[2])), key[2], key[1], off_chip))
                 for key, layer in wanted.items()
             }
             self.model.prepare(request for several in requests.values() for request in several)
-            wanted = {
-                key: wanted[key]
-                for key, several in requests.items()
-                if not all(self.model.cost(request).fits for request in several)
-            }
+            if place == 0:
+                wanted = {
+                    key: wanted[key]
+                    for key, several in requests.items()
+                    if not all(self.model.cost(request).fits for request in several)
+                }
 
     def number(self, layer: Layer) -> int:
         """A small integer for a layer, found by identity where it was met before: hashing a layer is slow."""
@@ -223,16 +224,30 @@ class Walker:
         return LayerRun(report, cores, total.dram_s, output, "input" in off_chip, fits)
 
     def _place(self, layer: Layer, bits: int, cores: tuple[int, ...]) -> _Placed:
-        """What streams from DRAM, and what the slices of `layer` then cost."""
+        """What streams from DRAM, and what the slices of `layer` then cost.
+
+        The first option is taken where it finds room, else the fastest of those that do.
+        """
         key = (self.number(layer), bits, cores)
         if key not in self._placed:
             parts = self.slices(layer, len(cores))
-            for off_chip in self._options:
-                placed = (off_chip, self._costs(parts, cores[: len(parts)], bits, off_chip))
-                if all(cost.fits for cost in placed[1]):
-                    break
-            self._placed[key] = placed
+            used = cores[: len(parts)]
+            first = (self._options[0], self._costs(parts, used, bits, self._options[0]))
+            if not _fit(first):
+                others = [(off_chip, self._costs(parts, used, bits, off_chip)) for off_chip in self._options[1:]]
+                fitting = [placed for placed in others if _fit(placed)]
+                first = min(fitting, key=lambda placed: self._placed_seconds(layer, bits, used, placed), default=first)
+            self._placed[key] = first
         return self._placed[key]
+
+    def _placed_seconds(self, layer: Layer, bits: int, cores: tuple[int, ...], placed: _Placed) -> float:
+        """Time of a layer, its weights' loading included where they do not stream."""
+        off_chip, costs = placed
+        seconds = self._compute_seconds(costs, cores)
+        if layer.weight_elements and "weight" not in off_chip:
+            load = self.mover.from_dram(layer.weight_elements * bits, cores, whole=False, operand="weight")
+            seconds += load.latency_s
+        return seconds
 
     def _compute_seconds(self, costs: list[CoreLayerCost], cores: tuple[int, ...]) -> float:
         """Time until the slowest core is done.
@@ -267,6 +282,10 @@ class Walker:
             layer.name, "+".join(spec.name for spec in specs), cycles, total.latency_s, sum(total.energy.values()),
             layer.macs, layer.macs / (cycles * units) if cycles else 0.0, total.energy,
         )  # fmt: skip
+
+
+def _fit(placed: _Placed) -> bool:
+    return all(cost.fits for cost in placed[1])
 
 
 def _held(walk: _Walk, names: list[str]) -> dict[int, float]:
