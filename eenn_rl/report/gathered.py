@@ -14,6 +14,7 @@ from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.levels import LEVEL_EDGES
 from eenn_rl.report.logged import Logged, read_logged
 from eenn_rl.results import Results, Verified
+from eenn_rl.serialization import to_json
 from eenn_rl.stored_run import StoredRun, open_stored_run
 from eenn_rl.workload import Workload, workload_of
 
@@ -79,7 +80,7 @@ def gather(path: Path) -> RunReport:
         logged, meta = read_logged(log), log.meta
     return RunReport(
         path=path,
-        config=dict(meta.config),
+        config=to_json(run.config),
         phase=run.folder.phase,
         logged=logged,
         accelerator=run.accelerator,
