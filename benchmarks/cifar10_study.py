@@ -3,9 +3,9 @@
     python benchmarks/cifar10_study.py tables --data DIR --backbone resnet8 --study STUDY [--device cuda]
     python benchmarks/cifar10_study.py train --data DIR --architectures FILE.json --study STUDY [--device cuda]
 
-DIR is CIFAR-10 in ImageFolder layout. `tables` trains the shared weights and writes STUDY/<backbone>.npz; `train` trains
-every architecture of FILE.json, and the static baselines, in full and leaves its outputs in STUDY/<backbone>/. Both are
-continued when started again. Architectures are a list of {"backbone": name, "exits": [{"location": ...}, ...]}.
+DIR is CIFAR-10 in ImageFolder layout. `tables` trains the shared weights and writes STUDY/<backbone>.npz; `train`
+trains every architecture of FILE.json, and the static baselines, in full and leaves its outputs in STUDY/<backbone>/.
+Both are continued when started again. FILE.json lists {"backbone": name, "exits": [{"location": ...}]}.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from eenn_rl.architecture import Architecture, Exit
-from eenn_rl.networks.data import Dataset, load_dataset
+from eenn_rl.networks.data import Dataset, crop_and_flip, load_dataset
 from eenn_rl.networks.loop import load_state, save_state
 from eenn_rl.networks.measure import measure_tables
 from eenn_rl.networks.settings import SupernetSettings, TrainingSettings
@@ -33,9 +33,11 @@ class PrintProgress:
         self.name, self.total, self.told, self.began = "", 0.0, 0.0, time.monotonic()
 
     def phase(self, name: str, total: float | None = None) -> None:
+        """Begin."""
         self.name, self.total, self.began = name, total or 0.0, time.monotonic()
 
     def advance(self, done: float, **facts: float | str) -> None:
+        """Print, at most every 20 seconds."""
         now = time.monotonic()
         if now - self.told > 20:
             self.told = now
@@ -44,6 +46,7 @@ class PrintProgress:
             )
 
     def note(self, text: str) -> None:
+        """Print."""
         print(text, flush=True)
 
 
@@ -54,7 +57,6 @@ def load_images(data: Path) -> Dataset:
         dataset = load_dataset(str(data))
         save_state(cache, {key: value for key, value in vars(dataset).items() if isinstance(value, torch.Tensor)})
         return named(dataset)
-    from eenn_rl.networks.data import crop_and_flip  # noqa: PLC0415
 
     return Dataset(name="cifar10", num_classes=10, view=crop_and_flip, **load_state(cache))
 
@@ -119,6 +121,7 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--joint-epochs", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=40, help="epochs of each full training")
     parser.add_argument("--branches-per-step", type=int, default=3)
+    parser.add_argument("--calibration-images", type=int, default=2048)
     parser.add_argument("--distinct-draws", type=int, default=0, help="see SupernetSettings; 32 for a GPU")
     parser.add_argument("--plain-share", type=float, default=TrainingSettings().plain_share)
     parser.add_argument("--exit-weight", type=float, default=TrainingSettings().exit_weight)
@@ -133,7 +136,7 @@ def supernet_settings(options: argparse.Namespace) -> SupernetSettings:
         static_epochs=options.static_epochs, epochs=options.joint_epochs, batch_size=options.batch_size,
         learning_rate=options.learning_rate, fine_learning_rate=options.learning_rate / 2,
         branches_per_step=options.branches_per_step, distinct_draws=options.distinct_draws,
-        calibration_images=2048,
+        calibration_images=options.calibration_images,
     )  # fmt: skip
 
 

@@ -33,7 +33,9 @@ from eenn_rl.evaluator import Evaluator
 from eenn_rl.findings import distinct_networks
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.judgement import best_static, in_validation_order, judge, static_result
-from eenn_rl.networks.verification import MeasuredNetwork
+from eenn_rl.networks.inherit import inherited
+from eenn_rl.networks.supernet import load_supernet
+from eenn_rl.networks.verification import MeasuredNetwork, measure_network, static_architecture
 from eenn_rl.objective import Objective
 from eenn_rl.plugins import make_backend
 from eenn_rl.search import AgentSettings
@@ -119,6 +121,15 @@ def answer(
     }
 
 
+def inherit(options: argparse.Namespace, tables: AccuracyTables, wanted: list[Architecture]) -> list[MeasuredNetwork]:
+    """The candidates with the shared weights, measured on validation and test."""
+    dataset = load_images(options.data).to(options.device)
+    weights = options.study / f"{options.backbone}_supernet.pt"
+    supernet = load_supernet(weights, tables.backbone, "cifar10", supernet_settings(options), options.seed)
+    supernet.network.to(options.device)
+    return [measure_network(inherited(supernet, item, dataset), dataset, weights) for item in wanted]
+
+
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything for one backbone."""
     file = make_tables(
@@ -132,18 +143,24 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.only_choose:
         raise SystemExit
     settings = training_settings(options)
-    wanted = [architecture for group in chosen for architecture in group]
-    measured = train(options.data, wanted, options.study, options.device, options.workers, settings, options.seed, BITS)
-    statics, networks = measured[: len(BITS)], measured[len(BITS) :]
-    answers = []
-    for question, group in zip(questions, chosen, strict=True):
-        mine, networks = networks[: len(group)], networks[len(group) :]
-        answers.append(answer(question, tables, group, mine, statics, options.seed))
+    chosen = [group[: options.candidates] for group in chosen]
+    wanted = list(dict.fromkeys(architecture for group in chosen for architecture in group))
+    trained = [static_architecture(tables.backbone, 8)] if options.inherit else wanted
+    measured = train(
+        options.data, trained, options.study, options.device, options.workers, settings, options.seed, BITS
+    )
+    networks = inherit(options, tables, wanted) if options.inherit else measured[len(BITS) :]
+    statics, network_of = measured[: len(BITS)], dict(zip(wanted, networks, strict=True))
+    answers = [
+        answer(question, tables, group, [network_of[architecture] for architecture in group], statics, options.seed)
+        for question, group in zip(questions, chosen, strict=True)
+    ]
     return {
         "backbone": options.backbone,
         "data": "CIFAR-10, JPEG q75, 10,000 test images",
         "accelerator": "quad_edge_tpu, multicore backend",
-        "tables": tables.fingerprint,
+        "weights": "shared weights, calibrated to each architecture" if options.inherit else "trained in full",
+        "tables": {"fingerprint": tables.fingerprint, "notes": tables.notes},
         "training": vars(settings),
         "seed": options.seed,
         "answers": answers,
@@ -163,6 +180,11 @@ def main() -> None:
     parser.add_argument("--backbone", default="resnet8")
     parser.add_argument("--budget", type=int, default=4000, help="distinct evaluations of each search")
     parser.add_argument("--candidates", type=int, default=1, help="trained in full for each question")
+    parser.add_argument(
+        "--inherit",
+        action="store_true",
+        help="measure the candidates with the shared weights, not trained on their own",
+    )
     parser.add_argument("--only-choose", action="store_true", help="stop once the candidates are chosen")
     parser.add_argument("--machine", help="what the trainings ran on, where they were done elsewhere")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "headline_cifar10.json")

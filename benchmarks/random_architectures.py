@@ -2,8 +2,8 @@
 
     python benchmarks/random_architectures.py resnet8 --count 22 --seed 0 --out FILE.json
 
-Those whose early branches cost more than a tenth of the backbone's multiply-accumulates are not drawn: the default bound
-on the overhead of exits would refuse them. Cores do not matter to accuracy; all are 0.
+Those whose early branches cost more than a tenth of the backbone's multiply-accumulates are not drawn: the default
+bound on the overhead of exits would refuse them. Cores do not matter to accuracy; all are 0.
 """
 
 import argparse

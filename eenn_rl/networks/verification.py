@@ -107,17 +107,30 @@ def _outcome(logits: npt.NDArray[np.float32], labels: torch.Tensor, groups: torc
     return Outcome(confidence_levels(np.stack(sure)), correct, groups.cpu().numpy())
 
 
-def _measure(trained: TrainedNetwork, dataset: Dataset, job: _Job) -> dict[str, npt.NDArray[np.generic]]:
+def measure_network(
+    trained: TrainedNetwork,
+    dataset: Dataset,
+    weights: Path,
+    *,
+    rule: ConfidenceRule = "max_softmax",
+    calibrated: bool = True,
+) -> MeasuredNetwork:
+    """What `trained`, whose weights lie in `weights`, says of validation and test images."""
     validation = trained.logits(dataset, dataset.validation_x)
     labels = dataset.validation_y.cpu()
-    temperatures = [fit_temperature(torch.from_numpy(rows), labels) if job.calibrated else 1.0 for rows in validation]
-    arrays: dict[str, npt.NDArray[np.generic]] = {"temperatures": np.array(temperatures, np.float64)}
+    temperatures = [fit_temperature(torch.from_numpy(rows), labels) if calibrated else 1.0 for rows in validation]
+    parts = {}
     for name, logits in (("validation", validation), ("test", trained.logits(dataset, dataset.test_x))):
-        part = _outcome(
-            logits, getattr(dataset, f"{name}_y"), getattr(dataset, f"{name}_groups"), job.rule, temperatures
-        )
-        arrays |= {f"{name}_{field}": value for field, value in vars(part).items()}
-    return arrays
+        labels, groups = getattr(dataset, f"{name}_y"), getattr(dataset, f"{name}_groups")
+        parts[name] = _outcome(logits, labels, groups, rule, temperatures)
+    return MeasuredNetwork(trained.architecture, parts["validation"], parts["test"], tuple(temperatures), weights)
+
+
+def _arrays(network: MeasuredNetwork) -> dict[str, npt.NDArray[np.generic]]:
+    """A measured network as the arrays of a file, its architecture and weights aside."""
+    parts = {"validation": network.validation, "test": network.test}
+    arrays = {f"{name}_{field}": value for name, part in parts.items() for field, value in vars(part).items()}
+    return {"temperatures": np.array(network.temperatures, np.float64), **arrays}
 
 
 def _finish(job: _Job, dataset: Dataset, folder: Path, progress: Progress) -> None:
@@ -125,7 +138,10 @@ def _finish(job: _Job, dataset: Dataset, folder: Path, progress: Progress) -> No
     trained = train_full(job.architecture, dataset, job.settings, job.seed, progress, job.file(folder, "checkpoint"))
     save_state(job.file(folder, "pt"), {"identity": job.key, "network": trained.network.state_dict()})
     partial = job.file(folder, "partial.npz")
-    np.savez_compressed(partial, **_measure(trained, dataset, job))  # type: ignore[arg-type]
+    network = measure_network(
+        trained, dataset, job.file(folder, "pt"), rule=job.rule, calibrated=job.calibrated
+    )  # fmt: skip
+    np.savez_compressed(partial, **_arrays(network))  # type: ignore[arg-type]
     partial.replace(job.file(folder, "npz"))
     job.file(folder, "checkpoint").unlink(missing_ok=True)
 
