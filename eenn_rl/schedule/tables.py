@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 from eenn_rl.backbone import Layer
 from eenn_rl.hardware import AcceleratorSpec
+from eenn_rl.schedule.placer import REMEMBERED
 from eenn_rl.schedule.segment import Cost, Need, Segment, Tensor
 from eenn_rl.schedule.topology import DRAM
-from eenn_rl.schedule.walker import REMEMBERED, Walker
+from eenn_rl.schedule.walker import Walker
 from eenn_rl.workload import Stage
 
 Floats = npt.NDArray[np.float64]
@@ -55,7 +56,7 @@ class SegmentTable:
 
     def id_of(self, layers: tuple[Layer, ...], bits: int, allocation: int) -> int:
         """The id of a segment, walked when first met."""
-        key = (tuple(self.walker.number(layer) for layer in layers), bits, allocation)
+        key = (tuple(self.walker.placer.number(layer) for layer in layers), bits, allocation)
         if key not in self._ids:
             self._ids[key] = len(self.segments)
             streamed = resident = self.walker.walk(layers, bits, allocation)
@@ -150,7 +151,7 @@ class StageTable:
             known.clear()
         new = [stage for stage in stages if id(stage) not in known]
         if new:
-            self.segments.walker.prepare(new)
+            self.segments.walker.placer.prepare(new)
         result = np.empty(len(stages), np.int64)
         for place, stage in enumerate(stages):
             entry = known.get(id(stage))
@@ -161,7 +162,7 @@ class StageTable:
         return result
 
     def _id_of(self, stage: Stage) -> int:
-        number = self.segments.walker.number
+        number = self.segments.walker.placer.number
         layers = tuple(number(layer) for layer in stage.layers), tuple(number(layer) for layer in stage.branch_layers)
         key = (*layers, stage.bits, stage.core, stage.branch_core)
         if key not in self._ids:
