@@ -113,6 +113,9 @@ def tight(kills: int, rng: np.random.Generator, folder: Path) -> tuple[int, int]
         os.waitpid(child, 0)
         with os.fdopen(read) as reports:
             saved = max([0, *map(int, reports.read().split("\n")[:-1])])
+        if not path.exists():
+            lost += saved > 0  # killed before there was a log
+            continue
         try:
             with h5py.File(path, "r") as file:
                 lost += file["episodes/return"].shape[0] < saved
