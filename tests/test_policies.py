@@ -1,0 +1,164 @@
+"""Policies as files, pretraining, and proposals."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import synthetic
+from eenn_agents.model import EpisodicPPO, build_model
+from eenn_agents.policy_file import load_policy, policy_for, policy_of, save_policy
+from eenn_agents.pretraining import Pretraining
+from eenn_agents.proposing import proposals
+from eenn_envs.core import EpisodeCore, Problem
+from eenn_envs.layout import layout_for
+from eenn_envs.vector import EENNVectorEnv
+from eenn_rl.errors import EennError, InputFileError, InvalidValueError
+from eenn_rl.objective import Objective
+from eenn_rl.pretrain import PretrainSettings
+from eenn_rl.progress import NullProgress
+from eenn_rl.randomised import core_pool, random_accelerator, random_objective
+from eenn_rl.search import AgentSettings
+
+Synthetic = synthetic.SyntheticEvaluator
+SMALL = PretrainSettings(updates=6, accelerators=3, episodes=4, window=4)
+
+
+def make_problem(number: int) -> Synthetic:
+    """Problem `number`: a machine and a landscape of its own; one in seven cannot be costed."""
+    if number % 7 == 3:
+        raise EennError("this machine cannot run the network")
+    rng = np.random.default_rng(number)
+    space = synthetic.space(spec=synthetic.accelerator(((2, 4, 8),) * int(rng.integers(2, 5)), ((0, 1),)))
+    return Synthetic(space, estimator=number)
+
+
+def untrained(seed: int = 0) -> tuple[EpisodicPPO, Synthetic]:
+    evaluator = Synthetic(synthetic.quad())
+    return build_model(EENNVectorEnv(evaluator, 1), seed), evaluator
+
+
+@pytest.fixture
+def policy_path(tmp_path: Path) -> Path:
+    model, evaluator = untrained()
+    path = tmp_path / "policy.npz"
+    save_policy(path, policy_of(model, layout_for(evaluator.space), "resnet8", {"updates": 0}))
+    return path
+
+
+def test_a_policy_survives_its_file(policy_path: Path) -> None:
+    """Saved and loaded, a policy gives the same action probabilities (to half precision) and says what it is for."""
+    model, evaluator = untrained()
+    other, _ = untrained(seed=1)
+    policy = load_policy(policy_path)
+    policy.load_into(other)
+    core = EpisodeCore([Problem(evaluator, layout_for(evaluator.space))], np.zeros(3, np.intp))
+    import torch
+
+    shown = torch.from_numpy(core.observations), torch.from_numpy(core.masks)
+    assert torch.allclose(model.action_log_probs(*shown), other.action_log_probs(*shown), atol=1e-3)
+    assert policy.info.backbone == "resnet8"
+    assert policy_path.stat().st_size < 500_000
+
+
+def test_a_policy_says_what_it_does_not_fit(policy_path: Path) -> None:
+    """Another backbone or other bits are refused with the reason; nothing is guessed."""
+    evaluator = Synthetic(synthetic.quad(bits=(4, 8)))
+    with pytest.raises(EennError, match=r"trained for bits \(2, 4, 8\), the problem has \(4, 8\)"):
+        policy_for(str(policy_path), layout_for(evaluator.space), "resnet8")
+    with pytest.raises(EennError, match="trained for backbone 'resnet8'"):
+        policy_for(str(policy_path), layout_for(synthetic.quad()), "resnet20")
+    assert policy_for("untrained", layout_for(evaluator.space), "resnet8") is None
+
+
+def test_strange_policy_files_are_refused(policy_path: Path, tmp_path: Path) -> None:
+    """A missing file, one that is no archive, pickled objects and wrong shapes are one clear error each."""
+    with pytest.raises(InputFileError, match="found none"):
+        load_policy(tmp_path / "missing.npz")
+    strange = tmp_path / "strange.npz"
+    strange.write_bytes(b"not an archive")
+    with pytest.raises(InputFileError, match="expected a policy"):
+        load_policy(strange)
+    np.savez(strange, info=np.array([{"a": object()}], dtype=object))
+    with pytest.raises(InputFileError, match="expected a policy"):
+        load_policy(strange)
+    with np.load(policy_path) as file:
+        arrays = dict(file)
+    np.savez(strange, **{**arrays, "action_net.weight": arrays["action_net.weight"][:-1]})
+    with pytest.raises(InputFileError, match=r"action_net\.weight"):
+        load_policy(strange)
+    info = json.loads(arrays["info"].tobytes())
+    info["format_version"] = 99
+    np.savez(strange, **{**arrays, "info": np.frombuffer(json.dumps(info).encode(), np.uint8)})
+    with pytest.raises(InputFileError, match="format"):
+        load_policy(strange)
+
+
+def test_pretraining_learns() -> None:
+    """On problems that it has never met, a pretrained policy's samples are worth more than an untrained one's."""
+    settings = replace(SMALL, updates=30, accelerators=6, episodes=8)
+    trained = Pretraining(make_problem, settings, 0).run(NullProgress(), None)
+    model, _ = untrained()
+    raw = policy_of(model, layout_for(synthetic.quad()), "resnet8", {})
+    worth = []
+    for policy in (trained, raw):
+        unseen = [make_problem(number) for number in (1000, 1001, 1005, 1008)]
+        worth.append(np.mean([problem.evaluate_batch(proposals(problem, policy, 16, 0)).reward for problem in unseen]))
+    assert worth[0] > worth[1] + 0.1
+
+
+def test_resumed_pretraining_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    """Cut short after three updates and continued from its checkpoint, pretraining ends in the same weights."""
+    from eenn_agents import checkpoint as files
+
+    whole = Pretraining(make_problem, SMALL, 3).run(NullProgress(), None)
+    first = Pretraining(make_problem, SMALL, 3)
+    for _ in range(3):
+        first.step()
+    files.save(tmp_path / "pretrain.pt", first.state())
+    resumed = Pretraining(make_problem, SMALL, 3).run(NullProgress(), tmp_path / "pretrain.pt")
+    for name, weight in whole.weights.items():
+        assert np.array_equal(weight, resumed.weights[name]), name
+    with pytest.raises(InputFileError, match="found another's"):
+        Pretraining(make_problem, SMALL, 4).run(NullProgress(), tmp_path / "pretrain.pt")
+
+
+def test_proposals_are_distinct_legal_and_seeded(policy_path: Path) -> None:
+    """As many as asked for, each once, legal, and the same for the same seed."""
+    evaluator, policy = Synthetic(synthetic.quad()), load_policy(policy_path)
+    first, again, other = (proposals(evaluator, policy, 16, seed) for seed in (0, 0, 1))
+    assert len(np.unique(first.reshape(16, -1), axis=0)) == 16
+    assert evaluator.space.legal(first).all()
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_search_starts_from_its_policy(policy_path: Path) -> None:
+    """The policy that the settings name decides what is proposed first."""
+    from eenn_agents.search import search
+
+    evaluator = Synthetic(synthetic.quad())
+    settings = AgentSettings(budget=32, policy=str(policy_path), policy_share=1.0)
+    named = search("ppo", evaluator, settings, 7).history.genomes
+    raw = search("ppo", evaluator, replace(settings, policy="untrained"), 7).history.genomes
+    assert not np.array_equal(named, raw)
+
+
+def test_random_machines_are_reproducible_and_usable() -> None:
+    """Random accelerators depend on their generator alone; each has room in the standard layout and knows 8 bits."""
+    pool = core_pool()
+    for seed in range(60):
+        first, again = (random_accelerator(np.random.default_rng(seed), pool) for _ in range(2))
+        assert first == again
+        assert len(first.allocations) <= 12
+        assert any(8 in first.allocation_bits(index) for index in range(len(first.allocations)))
+        objective = random_objective(np.random.default_rng(seed), Objective())
+        assert 0.002 <= objective.accuracy_tolerance <= 0.05
+
+
+def test_pretraining_settings_refuse_nonsense() -> None:
+    """A group of one has no mean to be compared with."""
+    with pytest.raises(InvalidValueError, match="at least 2"):
+        PretrainSettings(episodes=1)
