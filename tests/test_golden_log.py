@@ -4,6 +4,7 @@ Written once by `python tests/test_golden_log.py`; never written again.
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,20 @@ def test_the_golden_log_can_be_continued(tmp_path: Path) -> None:
         writer.add_verification({**RECORD, "note": "later"})
     with open_log(path) as log:
         assert len(log.verifications()) == 2
+
+
+def test_the_documented_examples_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both reading examples of docs/trajectory-format.md, on the golden log."""
+    text = (DATA.parents[1] / "docs" / "trajectory-format.md").read_text()
+    plain, typed = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(DATA)
+    exec(re.sub(r'"runs/[^"]*"', f'"{GOLDEN.name}"', plain), {})  # noqa: S102  (our own documentation)
+    exec(typed.replace('"trajectories.h5"', f'"{GOLDEN.name}"'), {})  # noqa: S102
+    with open_log(GOLDEN) as log:
+        best = next(log.episodes([int(log.columns("return")["return"].argmax())]))
+        shown = capsys.readouterr().out
+    assert str(best.architecture) in shown
+    assert str(best.actions) in shown
 
 
 if __name__ == "__main__":
