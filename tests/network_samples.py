@@ -10,6 +10,7 @@ from eenn_rl.backbone import Backbone, Block, Layer
 from eenn_rl.networks.data import Dataset, load_dataset
 from eenn_rl.networks.settings import SupernetSettings, TrainingSettings
 from eenn_rl.networks.supernet import Supernet, train_supernet
+from eenn_rl.progress import NullProgress
 
 torch.set_num_threads(1)
 BRANCHES = ("linear", "dsconv")
@@ -62,3 +63,15 @@ MIXED = ((0, "linear", 8), (1, "dsconv", 2), (2, "classifier", 4))
 def supernet() -> Supernet:
     """Shared weights after a few steps."""
     return train_supernet(small_backbone(), digits(), QUICK, seed=3, branches=BRANCHES)
+
+
+class StopAt(NullProgress):
+    """Ctrl-C after so many steps."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def advance(self, done: float, **facts: float | str) -> None:
+        del facts
+        if done == self.step:
+            raise KeyboardInterrupt

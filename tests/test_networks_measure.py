@@ -1,17 +1,19 @@
 """Tables say what networks do."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from eenn_rl.levels import confidence_levels
+from eenn_rl.networks import measure
 from eenn_rl.networks.confidence import confidence, fit_temperature
 from eenn_rl.networks.inherit import inherited
 from eenn_rl.networks.measure import changes_measured, measure_tables, paths_of_length
 from eenn_rl.tables import AccuracyTables
-from network_samples import MIXED, architecture, digits, supernet
+from network_samples import MIXED, StopAt, architecture, digits, supernet
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,21 @@ def test_a_row_is_what_the_network_does(tables: AccuracyTables, exits: tuple[tup
 def test_measuring_again_gives_the_same(tables: AccuracyTables) -> None:
     """Measuring does not depend on what was measured before."""
     assert measure_tables(supernet(), digits()).fingerprint == tables.fingerprint
+
+
+def test_interrupted_measuring_ends_where_the_uninterrupted_one_does(
+    tables: AccuracyTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped twice and continued, the tables are the same; what was measured is not measured again."""
+    monkeypatch.setattr(measure, "SAVE_EVERY_S", 0.0)
+    checkpoint = tmp_path / "measuring.pt"
+    for rows in (4, 22):
+        with pytest.raises(KeyboardInterrupt):
+            measure_tables(supernet(), digits(), progress=StopAt(rows), checkpoint=checkpoint)
+    resumed = measure_tables(supernet(), digits(), checkpoint=checkpoint)
+    assert resumed.fingerprint == tables.fingerprint
+    monkeypatch.setattr(measure, "confidence", None)
+    assert measure_tables(supernet(), digits(), checkpoint=checkpoint).fingerprint == tables.fingerprint
 
 
 def test_paths_with_few_changes_are_kept_where_all_are_too_many() -> None:

@@ -14,20 +14,7 @@ from eenn_rl.networks import loop
 from eenn_rl.networks.builder import heads_of, path_of
 from eenn_rl.networks.inherit import copied
 from eenn_rl.networks.supernet import draw_path, load_supernet, train_supernet
-from eenn_rl.progress import NullProgress
-from network_samples import BRANCHES, MIXED, QUICK, architecture, digits, small_backbone, supernet
-
-
-class StopAt(NullProgress):
-    """Ctrl-C after so many steps."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def advance(self, done: float, **facts: float | str) -> None:
-        del facts
-        if done == self.step:
-            raise KeyboardInterrupt
+from network_samples import BRANCHES, MIXED, QUICK, StopAt, architecture, digits, small_backbone, supernet
 
 
 def test_an_architecture_alone_does_what_it_does_within_the_shared_weights() -> None:

@@ -11,8 +11,7 @@ from eenn_rl.architecture import Architecture, Exit
 from eenn_rl.networks import loop
 from eenn_rl.networks.training import train_full
 from eenn_rl.networks.verification import train_and_measure
-from network_samples import FULL, MIXED, architecture, digits
-from test_networks_supernet import StopAt
+from network_samples import FULL, MIXED, StopAt, architecture, digits
 
 
 @pytest.mark.parametrize("exits", [MIXED, ((2, "classifier", 8),)])

@@ -1,15 +1,18 @@
 """Shared weights -> `AccuracyTables`: what every head says of every validation image, on every path of bits.
 
 Paths share their beginnings, so the outputs of each block are kept and every block runs once per path that ends in
-it. Batch norms and activation steps are set anew for each path from training images: then
-a mixed path is measured exactly, not through the statistics of another one.
+it. Batch norms and activation steps are set anew for each path from training images: then a mixed path is measured
+exactly, not through the statistics of another one.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,11 +21,15 @@ from eenn_rl.levels import confidence_levels
 from eenn_rl.networks.builder import Head, Network
 from eenn_rl.networks.confidence import confidence, fit_temperature
 from eenn_rl.networks.data import Dataset
+from eenn_rl.networks.loop import SAVE_EVERY_S, load_state, save_state
 from eenn_rl.networks.recalibration import Values, advance, calibration_images, classify, recalibrate
 from eenn_rl.networks.supernet import Supernet
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.tables import AccuracyTables, ConfidenceRule
 
+Bits = tuple[int, ...]
+Row = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], float]
+"""Confidence levels and correctness of each image, and the temperature."""
 MOST_ROWS = 1600
 """Rows that a table holds at most; beyond, paths with many changes of bits are left out."""
 
@@ -67,7 +74,28 @@ class _Measurement:
     rule: ConfidenceRule
     calibrated: bool
     progress: Progress
-    rows: dict[tuple[Head, tuple[int, ...]], tuple[np.ndarray, np.ndarray, float]] = field(default_factory=dict)
+    checkpoint: Path | None
+    identity: str
+    rows: dict[tuple[Head, Bits], Row] = field(default_factory=dict)
+    finished: set[Bits] = field(default_factory=set)
+    saved: float = field(default_factory=time.monotonic)
+
+    def resume(self) -> None:
+        """Continue what `checkpoint` holds, where it is of the same measurement."""
+        state = load_state(self.checkpoint) if self.checkpoint is not None and self.checkpoint.exists() else {}
+        if state.get("identity") == self.identity:
+            self.finished = {tuple(path) for path in state["finished"]}
+            for (head, path), (levels, right, temperature) in state["rows"]:
+                self.rows[(head[0], head[1]), tuple(path)] = (levels.numpy(), right.numpy(), temperature)
+
+    def save(self) -> None:
+        """Leave what is measured so far in `checkpoint`, now and then."""
+        if self.checkpoint is None or time.monotonic() - self.saved < SAVE_EVERY_S:
+            return
+        rows = [(key, (torch.from_numpy(a), torch.from_numpy(b), t)) for key, (a, b, t) in self.rows.items()]
+        state = {"identity": self.identity, "finished": sorted(self.finished), "rows": rows}
+        save_state(self.checkpoint, state)
+        self.saved = time.monotonic()
 
     def walk(self, path: tuple[int, ...], training: Values, validation: Values) -> None:
         """Measure every path that continues `path`; the values are those after it."""
@@ -76,20 +104,21 @@ class _Measurement:
             return
         for bits in self.bits:
             further = (*path, bits)
-            if sum(a != b for a, b in pairwise(further)) > self.changes:
+            if further in self.finished or sum(a != b for a, b in pairwise(further)) > self.changes:
                 continue
             block = self.network.block(index)
             recalibrate(block, bits, lambda bits=bits: advance(self.network, training, index, bits))  # type: ignore[misc]
             seen, heard = (advance(self.network, values, index, bits) for values in (training, validation))
             for head in self.heads:
-                if head[0] == index:
+                if head[0] == index and (head, further) not in self.rows:
                     self.rows[head, further] = self._judge(head, bits, seen, heard)
+                    self.save()
             self.progress.advance(len(self.rows))
             self.walk(further, seen, heard)
+            self.finished.add(further)
+            self.save()
 
-    def _judge(
-        self, head: Head, bits: int, training: Values, validation: Values
-    ) -> tuple[np.ndarray, np.ndarray, float]:
+    def _judge(self, head: Head, bits: int, training: Values, validation: Values) -> Row:
         recalibrate(self.network.head(head), bits, lambda: classify(self.network, training, head, bits))
         logits = classify(self.network, validation, head, bits).float().cpu()
         temperature = fit_temperature(logits, self.labels) if self.calibrated else 1.0
@@ -106,20 +135,24 @@ def measure_tables(
     calibrated: bool = True,
     changes: int | None = None,
     progress: Progress | None = None,
+    checkpoint: Path | None = None,
     notes: str = "",
 ) -> AccuracyTables:
     """Run the validation images of `dataset` through every path and head of `supernet`.
 
     `changes` bounds how often bits change along a path; by default all paths are measured where they fit `MOST_ROWS`
-    rows. `calibrated` fits a temperature for every row. The supernet's batch norms are overwritten.
+    rows. `calibrated` fits a temperature for every row. The supernet's batch norms are overwritten. `checkpoint` is
+    written every few seconds, and one of the same measurement is continued with the same result.
     """
     network, progress = supernet.network, progress or NullProgress()
     blocks = len(network.blocks)
     changes = changes_measured(blocks, supernet.bits, len(supernet.branches)) if changes is None else changes
     labels = dataset.validation_y.cpu()
+    identity = f"{supernet.identity}/{dataset.name}/{len(labels)}/{rule}/{calibrated}/{changes}"
     job = _Measurement(
-        network, network.heads_at, supernet.bits, changes, labels, rule, calibrated, progress
-    )  # fmt: skip
+        network, network.heads_at, supernet.bits, changes, labels, rule, calibrated, progress, checkpoint, identity
+    )
+    job.resume()
     counts = [sum(1 for _ in paths_of_length(length + 1, supernet.bits, changes)) for length in range(blocks)]
     progress.phase("measuring", sum(counts[location] for location, _ in network.heads_at))
     images = calibration_images(dataset, supernet.settings.calibration_images, supernet.seed)
