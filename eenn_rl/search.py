@@ -24,7 +24,7 @@ class AgentSettings:
     policy: str | None = option(
         None, "policy to start from: a file, `shipped`, or `untrained` (default: the shipped one, where it fits)"
     )
-    policy_share: float = option(0.25, "share of the budget for the policy; local search has the rest")
+    policy_share: float = option(0.05, "share of the budget for the policy; local search has the rest")
     episodes_per_update: int = option(
         32, "new architectures the policy proposes between two updates", flag="--policy-episodes"
     )

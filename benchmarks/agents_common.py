@@ -1,0 +1,77 @@
+"""What the agent benchmarks share: problems on measured tables, searches in fresh evaluators, results and origin."""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from eenn_rl.comparison import Cell, hypervolume, improvements
+from eenn_rl.estimator import Estimator
+from eenn_rl.evaluator import Evaluator
+from eenn_rl.hardware import AcceleratorSpec, load_accelerator
+from eenn_rl.objective import Objective
+from eenn_rl.plugins import make_backend
+from eenn_rl.problem import shipped_tables
+from eenn_rl.search import AgentSettings
+from eenn_rl.space import SearchSpace
+from eenn_rl.tables import AccuracyTables
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def parser(text: str) -> argparse.ArgumentParser:
+    """Options that every agent benchmark takes."""
+    made = argparse.ArgumentParser(description=text)
+    made.add_argument("--tables", type=Path, help="accuracy tables (default: the shipped ones of digits, resnet8)")
+    made.add_argument("--seeds", type=int, default=10)
+    return made
+
+
+def tables_of(arguments: argparse.Namespace) -> AccuracyTables:
+    return AccuracyTables.load(arguments.tables) if arguments.tables else shipped_tables("digits", "resnet8")
+
+
+def evaluator_of(
+    estimator: Estimator, accelerator: str | AcceleratorSpec, objective: Objective | None = None, **space: Any
+) -> Evaluator:
+    """A fresh evaluator: nothing is remembered from another search."""
+    spec = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
+    backbone = estimator.tables.backbone
+    branches = space.pop("branches", estimator.tables.branches)
+    choices = SearchSpace(backbone, spec, branches, **space)
+    return Evaluator(choices, make_backend("multicore", spec, backbone), estimator, objective or Objective())
+
+
+def searched(agent: str, evaluator: Evaluator, budget: int, seed: int, **changes: Any) -> Cell:
+    """One search as a cell of a comparison; an untrained policy unless `changes` name one."""
+    from eenn_agents.search import search
+
+    settings = replace(AgentSettings(agent=agent, budget=budget, policy="untrained"), **changes)
+    static, begun = evaluator.static, time.perf_counter()
+    history = search(agent, evaluator, settings, seed).history
+    wall_s = time.perf_counter() - begun
+    return Cell(
+        agent, seed, len(history), improvements(history), float(history.feasible.mean()),
+        hypervolume(history, static.estimate.accuracy, static.elp), wall_s,
+    )  # fmt: skip
+
+
+def write(name: str, tables: AccuracyTables, data: dict[str, Any]) -> None:
+    """Write results/`name`.json with what is needed to repeat it."""
+    import numpy as np
+    import torch
+
+    origin = {
+        "command": "python " + shlex.join([Path(sys.argv[0]).as_posix().split("/main/")[-1], *sys.argv[1:]]),
+        "tables": {"dataset": tables.dataset, "backbone": tables.backbone.name, "fingerprint": tables.fingerprint},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        "versions": {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__},
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps({**origin, **data}, indent=1) + "\n", encoding="utf-8")
