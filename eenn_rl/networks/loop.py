@@ -119,14 +119,16 @@ def make_optimiser(network: nn.Module, learning_rate: float, weight_decay: float
     return optimiser
 
 
-def descend(loss: torch.Tensor, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    """One step down the gradient of `loss`, whose norm is bounded.
+def descend(
+    loss: torch.Tensor, network: nn.Module, optimiser: torch.optim.Optimizer, bound: float = GRADIENT_NORM
+) -> None:
+    """One step down the gradient of `loss`, whose norm is bounded by `bound`.
 
     Unbounded, a linear branch on an early map could push the batch norms before it so far that no unit fired again.
     """
     optimiser.zero_grad()
     torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
+    nn.utils.clip_grad_norm_(network.parameters(), bound)
     optimiser.step()
 
 

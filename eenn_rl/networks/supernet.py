@@ -26,6 +26,7 @@ from eenn_rl.networks.data import Dataset
 from eenn_rl.networks.graphs import StepReplayer
 from eenn_rl.networks.layers import copy_variant
 from eenn_rl.networks.loop import (
+    GRADIENT_NORM,
     REFRESH_EVERY,
     Batches,
     descend,
@@ -185,7 +186,8 @@ class _SupernetTraining:
         loss = functional.cross_entropy(logits[-1], labels)
         for early in logits[:-1]:
             loss = loss + exit_loss(early, labels, logits[-1], self.settings.distillation)
-        descend(loss, self.network, self.optimiser)
+        # The losses of many heads add up: one bound for all would slow each of them down.
+        descend(loss, self.network, self.optimiser, GRADIENT_NORM * len(heads))
 
     def _logits(self, images: Tensor, path: Sequence[int], heads: Sequence[Head]) -> list[Tensor]:
         values = self.network.start(images)
