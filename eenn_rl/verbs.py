@@ -143,9 +143,7 @@ def _compare_options(parser: Parser) -> None:
     from eenn_rl.compare import CompareSettings
     from eenn_rl.options import add_options
 
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="its folder; one begun is continued"
-    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="its folder; one begun is continued")
     _problem_options(parser)
     add_options(parser, CompareSettings)
 
