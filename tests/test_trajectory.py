@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from eenn_rl.episodes import EpisodeBatch
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.trajectory import TrajectoryError, TrajectoryWriter, open_log
+from eenn_rl.trajectory.distinct import first_of_each
 from eenn_rl.trajectory.flatten import rows_of
 from eenn_rl.trajectory.front import pareto_front
 from eenn_rl.trajectory.overlay import Overlay
@@ -332,6 +333,27 @@ def test_the_front_is_what_nothing_beats(points: list[tuple[float, float, float]
     found = [tuple(rows[i]) for i in pareto_front(rows)]
     assert len(found) == len(left)
     assert set(found) == left
+
+
+def test_the_front_of_many_is_that_of_all_their_parts() -> None:
+    """The shortcut for many rows changes nothing: the front of a whole is that of its parts' fronts."""
+    points = np.random.default_rng(2).integers(0, 60, (40_000, 3)).astype(np.float64)
+    parts = [start + pareto_front(points[start : start + 5000]) for start in range(0, len(points), 5000)]
+    candidates = np.concatenate(parts)
+    wanted = {tuple(points[row]) for row in candidates[pareto_front(points[candidates])]}
+    assert {tuple(points[row]) for row in pareto_front(points)} == wanted
+    assert len(wanted) > 1
+
+
+@given(st.lists(st.integers(0, 5), max_size=30), st.integers(1, 9))
+def test_the_first_of_each_group_is_found(values: list[int], width: int) -> None:
+    """Equal rows of any width are one, the first; also where every hash collides."""
+    rows = np.repeat(np.array(values, np.int16)[:, None], width, axis=1)
+    wanted = sorted({value: i for i, value in reversed(list(enumerate(values)))}.values())
+    assert first_of_each(rows).tolist() == wanted
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eenn_rl.trajectory.distinct._hash", lambda words: np.zeros(len(words), np.uint64))
+        assert first_of_each(rows).tolist() == wanted
 
 
 @given(st.data())

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from eenn_rl.errors import unknown_name
 from eenn_rl.trajectory.checks import Guard, reading
+from eenn_rl.trajectory.distinct import first_of_each
 from eenn_rl.trajectory.front import pareto_front
 from eenn_rl.trajectory.layout import digest_of
 from eenn_rl.trajectory.meta import TEXTS, RunMeta
@@ -72,6 +73,7 @@ class TrajectoryLog:
         self.dimensions: Dimensions
         self.dimensions, self._columns = guard.columns()
         self._meta: RunMeta | None = None
+        self._distinct: Indices | None = None
         self.steps = int(self._columns["steps"]["actions"].shape[0])
         self._length = int(self._columns["episodes"]["length"].shape[0])
         self._check_ends()
@@ -160,12 +162,9 @@ class TrajectoryLog:
 
     def distinct(self) -> Indices:
         """The first episode of every distinct architecture, in order."""
-        genomes = np.ascontiguousarray(self.columns("architecture")["architecture"])
-        if not len(genomes):
-            return np.zeros(0, np.intp)
-        flat = genomes.reshape(len(genomes), -1)
-        keys = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1]))).ravel()
-        return np.sort(np.unique(keys, return_index=True)[1])
+        if self._distinct is None:
+            self._distinct = first_of_each(self.columns("architecture")["architecture"])
+        return self._distinct
 
     def top(self, k: int, by: str = "return", *, largest: bool = True) -> Indices:
         """The `k` best distinct feasible architectures by one column, best first: their first episodes."""
