@@ -125,6 +125,19 @@ def _export(arguments: Arguments) -> int:
     return 0
 
 
+def _report_options(parser: Parser) -> None:
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder; several are put side by side")
+    parser.add_argument("--output", type=Path, metavar="PATH", help="file or folder (default: in the run folder)")
+    parser.add_argument("--format", choices=("html", "png", "svg"), default="html", help="(default: html)")
+
+
+def _report(arguments: Arguments) -> int:
+    from eenn_rl.report import write_report
+
+    print(f"written: {write_report(arguments.runs, arguments.output, arguments.format)}")
+    return 0
+
+
 def _problem_options(parser: Parser) -> None:
     from eenn_rl.config import PROBLEM_FIELDS, RunConfig
     from eenn_rl.options import add_options
@@ -290,6 +303,7 @@ VERBS: dict[str, Verb] = {
     "train": Verb("design an early-exit network: estimate, search, train in full, verify", _train_options, _train),
     "verify": Verb("train the best architectures of a run in full and measure them", _verify_options, _verify),
     "show": Verb("the results of a run", _show_options, _show),
+    "report": Verb("a run as one self-contained page, or as figures", _report_options, _report),
     "replay": Verb("re-execute every logged episode and compare bit by bit", _replay_options, _replay),
     "export": Verb(
         "a run for others: onnx to deploy; minari, csv, json, parquet to learn from", _export_options, _export
