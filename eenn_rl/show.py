@@ -36,13 +36,10 @@ def results_json(folder: RunFolder) -> dict[str, Any]:
     return {"run": str(folder.path), "phase": folder.phase, **(to_json(results) if results else empty)}
 
 
-def show(path: Path, *, as_json: bool = False) -> None:
+def show(path: Path) -> None:
     """Print the results of the run in `path` to stdout."""
     folder, config = open_run(path)
     console = Console(highlight=False)
-    if as_json:
-        console.print_json(data=results_json(folder))
-        return
     named = ", ".join(f"{key} {config[key]}" for key in SHOWN_SETTINGS if config.get(key) is not None)
     console.print(f"{path}: {named}", soft_wrap=True)
     results, found = read_results(folder), read_found(folder)
@@ -54,6 +51,30 @@ def show(path: Path, *, as_json: bool = False) -> None:
     else:
         console.print(f"not finished, next phase: {folder.phase}")
         console.print(f"continue it with: eenn-rl train --run {path} --resume", soft_wrap=True)
+
+
+def show_json(path: Path) -> None:
+    """Print the results of the run in `path` as JSON."""
+    Console().print_json(data=results_json(open_run(path)[0]))
+
+
+def show_log(path: Path) -> None:
+    """Draw the learning curve and the Pareto front of the run in `path`."""
+    from eenn_rl.log_view import log_view
+
+    log = RunFolder(path).trajectories
+    if log.exists():
+        Console(highlight=False).print(log_view(log))
+
+
+def show_both(first: Path, second: Path) -> None:
+    """Two runs: the results of each, and their searches side by side."""
+    from eenn_rl.log_view import compare_view
+
+    logs = [open_run(path)[0].trajectories for path in (first, second)]
+    for path in (first, second):
+        show(path)
+    Console(highlight=False).print(compare_view(*logs))
 
 
 SHOWN_SETTINGS = ("backend", "accelerator", "backbone", "dataset", "seed")

@@ -70,13 +70,22 @@ def _verify(arguments: Arguments) -> int:
 
 def _show_options(parser: Parser) -> None:
     parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("other", type=Path, nargs="?", help="a second one, to compare with")
     parser.add_argument("--json", action="store_true", help="for a program")
 
 
 def _show(arguments: Arguments) -> int:
-    from eenn_rl.show import show
+    from eenn_rl.show import show, show_both, show_json, show_log
 
-    show(arguments.run, as_json=arguments.json)
+    if arguments.other is not None:
+        if arguments.json:
+            raise InvalidValueError("show --json: expected one run, found two: ask for each alone")
+        show_both(arguments.run, arguments.other)
+    elif arguments.json:
+        show_json(arguments.run)
+    else:
+        show(arguments.run)
+        show_log(arguments.run)
     return 0
 
 
