@@ -62,10 +62,8 @@ def main() -> None:
         print(row, flush=True)
         rows.append(row)
     good = [row for row in rows if row["best_known"] > 0]
-    shares = {
-        key: float(np.median([row[key] / row["best_known"] for row in good]))
-        for key in ("best_of_16", "with_100_evaluations")
-    }
+    names = ("best_of_16", "with_100_evaluations")
+    shares = {name: float(np.median([row[name] / row["best_known"] for row in good])) for name in names}
     print(shares)
     write("agents_unseen", tables, {"median_share_of_best_known": shares, "machines": _finite(rows)})
 
