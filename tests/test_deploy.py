@@ -255,3 +255,14 @@ def test_running_needs_no_torch_and_writes_nothing(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert not list(home.iterdir())
+
+
+def test_the_example_runs(tmp_path: Path) -> None:
+    """From a finished run to a running network in some twenty lines: it prints the accuracy that `verify` measured."""
+    script = Path(__file__).parent.parent / "examples" / "deploy" / "classify.py"
+    assert len([line for line in script.read_text().splitlines() if line.strip()]) <= 20
+    command = [sys.executable, str(script), str(small_run()), str(tmp_path / "deployed")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    accuracy = open_stored_run(small_run()).verified(1).measured.accuracy
+    assert abs(float(done.stdout.split("accuracy ")[1].split("%")[0]) / 100 - accuracy) < 1.1e-3

@@ -245,11 +245,11 @@ def test_distinct_architectures_are_the_logs() -> None:
 
 
 def test_a_million_architectures_are_thinned_quickly() -> None:
-    """Choosing what to draw of a million distinct architectures takes a few seconds."""
+    """Choosing what to draw of a million distinct architectures takes a few seconds of one core."""
     cloud = random_cloud(1_000_000)
-    begun = time.perf_counter()
+    begun = time.process_time()
     chosen = choose(cloud)
-    assert time.perf_counter() - begun < 15
+    assert time.process_time() - begun < 12
     assert len(chosen.cloud) < 4 * MOST_POINTS
 
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from eenn_rl.report.drawing import PALETTE, Drawing, Line, Rect, Text
 from eenn_rl.report.logged import Search
+from eenn_rl.report.network import short_name
 from eenn_rl.report.scales import Scale, frame, number
 
 Floats = npt.NDArray[np.float64]
@@ -65,7 +66,7 @@ def preference_figure(what: str, names: Sequence[str], shares: Floats, evaluatio
     drawing = Drawing(430, 268, f"What was chosen: {what}", "Bands stacked to 100 percent over the search.")
     most = int(evaluations[-1]) if len(evaluations) else 1
     top = 30.0 + 17 * ((len(names) - 1) // 3)
-    x, y = Scale(0, most, 44, 418), Scale(0, 100, 226, top + 6)
+    x, y = Scale(0, most, 44, 408), Scale(0, 100, 226, top + 6)
     edges = np.concatenate([[0], evaluations]).tolist()
     below = np.zeros(len(shares))
     for index, name in enumerate(names):
@@ -78,8 +79,8 @@ def preference_figure(what: str, names: Sequence[str], shares: Floats, evaluatio
         drawing.add(Text("tick", 38, y(share) + 4, str(share), "end"))
     for value in x.ticks(4):
         drawing.add(Text("tick", x(value), 243, number(value), "middle"))
-    drawing.line("axis", [(44, top + 6), (44, 226), (418, 226)])
-    drawing.add(Text("label", 231, 262, "distinct architectures evaluated", "middle"))
+    drawing.line("axis", [(44, top + 6), (44, 226), (408, 226)])
+    drawing.add(Text("label", 226, 262, "distinct architectures evaluated", "middle"))
     return drawing
 
 
@@ -105,5 +106,6 @@ def _band(kind: str, edges: Sequence[float], below: Floats, above: Floats, x: Sc
 def _key(drawing: Drawing, index: int, name: str) -> None:
     column, row = index % 3, index // 3
     at, y = 44 + 128 * column, 8 + 17 * row
+    name = short_name(name)
     shown = name if len(name) <= 17 else name[:16] + "\u2026"
     drawing.add(Rect(f"c{index % len(PALETTE)}", at, y, 11, 11), Text("tick", at + 16, y + 10, shown))
