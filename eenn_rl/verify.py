@@ -67,6 +67,7 @@ def _log_verifications(folder: RunFolder, evaluator: Evaluator, results: Results
         for verified in results.verified:
             architecture = architecture_from_json(verified.architecture, "verification")
             log.add_verification(to_json(verified), evaluator.space.encode(architecture))
+        log.close(finished=True)
 
 
 def _search_of(folder: RunFolder) -> Found:
