@@ -68,7 +68,7 @@ def write(name: str, tables: AccuracyTables, data: dict[str, Any]) -> None:
     import torch
 
     origin = {
-        "command": "python " + shlex.join([Path(sys.argv[0]).as_posix().split("/main/")[-1], *sys.argv[1:]]),
+        "command": "python benchmarks/" + shlex.join(Path(part).name for part in sys.argv),
         "tables": {"dataset": tables.dataset, "backbone": tables.backbone.name, "fingerprint": tables.fingerprint},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
         "versions": {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__},

@@ -1,6 +1,7 @@
 """Agents: the search loop that they share, and what each of them promises."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.search import AgentSettings
 
 Synthetic = synthetic.SyntheticEvaluator
-SETTINGS = AgentSettings(budget=260, policy="untrained", episodes_per_update=16)
-SAMPLERS = ("ppo", "local", "evolution", "nsga2", "random")
+SETTINGS = AgentSettings(budget=200, policy="untrained", policy_share=0.5, episodes_per_update=16)
+OPTIONAL = ("nsga2",) if find_spec("pymoo") else ()
+LEARNERS = ("ppo", "local", "evolution", *OPTIONAL)
+SAMPLERS = (*LEARNERS, "random")
 
 
 class Kept:
@@ -63,8 +66,8 @@ def test_the_budget_counts_distinct_evaluations(agent: str) -> None:
     evaluator, kept = Synthetic(synthetic.quad()), Kept()
     result = search(agent, evaluator, SETTINGS, 0, kept)
     genomes = kept.column("genomes")
-    assert len(genomes) == len(np.unique(genomes.reshape(260, -1), axis=0)) == result.distinct == 260
-    assert evaluator.distinct == 260
+    assert len(genomes) == len(np.unique(genomes.reshape(200, -1), axis=0)) == result.distinct == 200
+    assert evaluator.distinct == 200
     assert np.array_equal(genomes, result.history.genomes)
     assert result.stopped == "budget"
 
@@ -96,7 +99,7 @@ def test_the_seed_fixes_a_search(agent: str) -> None:
 
 
 @pytest.mark.parametrize("agent", SAMPLERS)
-@pytest.mark.parametrize("patience", [40, 150])
+@pytest.mark.parametrize("patience", [40, 130])
 def test_a_resumed_search_equals_an_uninterrupted_one(
     agent: str, patience: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +114,7 @@ def test_a_resumed_search_equals_an_uninterrupted_one(
     kept = Kept()
     fresh = Synthetic(synthetic.quad())
     resumed = search(agent, fresh, SETTINGS, 5, kept, checkpoint=path)
-    assert fresh.distinct < 260 or kept.first == 0
+    assert fresh.distinct < 200 or kept.first == 0
     assert np.array_equal(resumed.history.genomes, whole.history.genomes)
     assert np.array_equal(resumed.history.reward, whole.history.reward)
     assert np.array_equal(kept.column("genomes"), whole.history.genomes[kept.first :])
@@ -188,11 +191,11 @@ def test_results_are_ranked_and_feasible() -> None:
     assert result.curve[-1] == rewards[0]
 
 
-@pytest.mark.parametrize("agent", ["ppo", "local", "evolution", "nsga2"])
+@pytest.mark.parametrize("agent", LEARNERS)
 def test_learning_agents_beat_random_search(agent: str) -> None:
-    """At 260 evaluations each agent's median over five seeds lies above random search's."""
+    """At 200 evaluations each agent's median over three seeds lies above random search's."""
     found = {
-        name: np.median([search(name, Synthetic(synthetic.quad()), SETTINGS, seed).curve[-1] for seed in range(5)])
+        name: np.median([search(name, Synthetic(synthetic.quad()), SETTINGS, seed).curve[-1] for seed in range(3)])
         for name in (agent, "random")
     }
     assert found[agent] > found["random"] + 0.1

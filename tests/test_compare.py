@@ -1,0 +1,62 @@
+"""The comparison of agents on a real problem, end to end."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eenn_rl.compare import CompareSettings, compare
+from eenn_rl.config import RunConfig
+from eenn_rl.errors import InvalidValueError
+from eenn_rl.tables import AccuracyTables
+from eenn_rl.zoo import make_backbone
+from logged_problem import random_tables
+
+SETTINGS = CompareSettings(agents=("local", "random"), budgets=(10, 40), seeds=2, workers=1)
+
+
+@pytest.fixture(scope="module")
+def tables() -> AccuracyTables:
+    return random_tables(make_backbone("resnet8", (1, 16, 16)))
+
+
+def test_a_comparison_is_resumed_not_repeated(tables: AccuracyTables, tmp_path: Path) -> None:
+    """A cell that is there is not searched again, a missing one is searched alike, and the summary stays the same."""
+    out = tmp_path / "comparison"
+    first = compare(RunConfig(), tables, out, SETTINGS)
+    kept, lost = out / "cells" / "local-0.json", out / "cells" / "random-1.json"
+    stamp, before = kept.stat().st_mtime_ns, json.loads(lost.read_text())
+    lost.unlink()
+    again = compare(RunConfig(), tables, out, SETTINGS)
+    assert kept.stat().st_mtime_ns == stamp
+    after = json.loads(lost.read_text())
+    assert {**after, "wall_s": 0} == {**before, "wall_s": 0}
+    assert again.best_known == first.best_known
+    assert [row.rewards for row in again.rows] == [row.rewards for row in first.rows]
+    assert {path.name for path in out.iterdir()} >= {"comparison.json", "comparison.svg", "problem.json", "tables.npz"}
+    assert "local" in str(first)
+
+
+def test_processes_change_nothing(tables: AccuracyTables, tmp_path: Path) -> None:
+    """Two workers find what one finds."""
+    one = compare(RunConfig(), tables, tmp_path / "one", CompareSettings(("random",), (20,), 2, workers=1))
+    two = compare(RunConfig(), tables, tmp_path / "two", CompareSettings(("random",), (20,), 2, workers=2))
+    assert [cell.improvements for cell in one.cells] == [cell.improvements for cell in two.cells]
+
+
+def test_another_comparisons_folder_is_refused(tables: AccuracyTables, tmp_path: Path) -> None:
+    """A folder with other files, or of another problem, is left alone."""
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(InvalidValueError, match="other files"):
+        compare(RunConfig(), tables, tmp_path, SETTINGS)
+    out = tmp_path / "comparison"
+    compare(RunConfig(), tables, out, CompareSettings(("random",), (5,), 1, workers=1))
+    with pytest.raises(InvalidValueError, match="another"):
+        compare(RunConfig(max_exits=2), tables, out, CompareSettings(("random",), (5,), 1, workers=1))
+
+
+def test_unknown_agents_are_refused_before_anything_is_made(tables: AccuracyTables, tmp_path: Path) -> None:
+    """A misspelt agent leaves no folder behind."""
+    with pytest.raises(InvalidValueError, match="did you mean"):
+        compare(RunConfig(), tables, tmp_path / "x", CompareSettings(agents=("locl",)))
+    assert not (tmp_path / "x").exists()
