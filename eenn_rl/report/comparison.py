@@ -12,7 +12,7 @@ from eenn_rl.report.gathered import RunReport
 from eenn_rl.report.html import Markup, table, tag
 from eenn_rl.report.logged import staircase
 from eenn_rl.report.scales import frame, padded
-from eenn_rl.report.search_figures import curve_figure
+from eenn_rl.report.search_figures import curve_figure, stepped
 from eenn_rl.report.sections import run_name
 from eenn_rl.report.svg import render
 from eenn_rl.report.words import elp, percent, points
@@ -78,11 +78,11 @@ def fronts_figure(names: Sequence[str], runs: Sequence[RunReport]) -> Drawing:
         colour = index % len(PALETTE)
         places = [(area.x(float(a)), area.y(float(b))) for a, b in zip(x, y, strict=True)]
         if len(places) > 1:
-            drawing.line(f"s{colour}", places, tip=f"front of {name}")
+            drawing.line(f"s{colour}", stepped(places), tip=f"front of {name}")
         for a, b in row:
             tip = f"{name}, verified: accuracy {a:.2f}%, {b:.4g} {measure.unit}"
             drawing.add(Dot(f"c{colour}", area.x(a), area.y(b), 6, tip, focus=True, shape="diamond"))
-        at = area.left + 170 * index
+        at = area.left + 180 * index
         drawing.line(f"s{colour}", [(at, 14), (at + 22, 14)])
         drawing.add(Text("tick", at + 28, 18, name[:22]))
     return drawing

@@ -28,14 +28,15 @@ def curve_figure(searches: Sequence[tuple[str, Search]]) -> Drawing:
         kind = f"s{index % len(PALETTE)}"
         if points:
             last = 100 * float(search.best[known][-1])
-            drawing.line(kind, _stepped(points), tip=f"{name}: {last:.2f}% saved in the end")
+            drawing.line(kind, stepped(points), tip=f"{name}: {last:.2f}% saved in the end")
         if len(searches) > 1:
-            drawing.line(kind, [(area.left + 8 + 150 * index, 14), (area.left + 30 + 150 * index, 14)])
-            drawing.add(Text("tick", area.left + 36 + 150 * index, 18, name))
+            drawing.line(kind, [(area.left + 8 + 180 * index, 14), (area.left + 30 + 180 * index, 14)])
+            drawing.add(Text("tick", area.left + 36 + 180 * index, 18, name[:22]))
     return drawing
 
 
-def _stepped(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def stepped(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """A staircase through `points`: level from each to the next, then up or down."""
     steps = [points[0]]
     for x, y in points[1:]:
         steps += [(x, steps[-1][1]), (x, y)]
