@@ -12,6 +12,7 @@ import yaml
 
 from eenn_rl.branches import BRANCHES
 from eenn_rl.errors import InputFileError, check, unknown_name
+from eenn_rl.guard import EVALUATION_LIMIT_S
 from eenn_rl.networks.settings import SupernetSettings, TrainingSettings
 from eenn_rl.objective import Objective
 from eenn_rl.options import group, merge, option
@@ -34,6 +35,9 @@ class RunConfig:
     backbone: str = option(
         "resnet8", "backbone: resnet8, resnet20, mobilenetv2, mobilenetv1_025, or your own package.module:function"
     )
+    backend_limit_s: float = option(EVALUATION_LIMIT_S, "seconds one evaluation may take", flag="--backend-limit")
+    backend_workers: int = option(1, "processes that a slow backend's evaluations are spread over")
+    backend_memo: str | None = option(None, "file that keeps a slow backend's answers across runs", metavar="FILE")
     dataset: str = option(
         "digits", "digits (embedded), cifar10, cifar100, svhn, or a folder with train/<class>/ and test/<class>/",
         metavar="NAME|FOLDER",
@@ -63,10 +67,15 @@ class RunConfig:
         check(self.seed >= 0, "seed", self.seed, "at least 0")
         check(self.max_exits >= 1, "max_exits", self.max_exits, "at least 1")
         check(self.verify >= 0, "verify", self.verify, "at least 0")
+        check(self.backend_limit_s > 0, "backend_limit", self.backend_limit_s, "more than 0")
+        check(self.backend_workers >= 1, "backend_workers", self.backend_workers, "at least 1")
         check(self.workers >= 1, "workers", self.workers, "at least 1")
 
 
 PROBLEM_FIELDS = (
+    "backend_limit_s",
+    "backend_workers",
+    "backend_memo",
     "backend",
     "accelerator",
     "backbone",

@@ -7,8 +7,8 @@ from eenn_rl.config import RunConfig
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
-from eenn_rl.guard import EVALUATION_LIMIT_S
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator
+from eenn_rl.memo import practical
 from eenn_rl.plugins import default_accelerator, make_backend
 from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
@@ -68,5 +68,8 @@ def make_evaluator(config: RunConfig, tables: AccuracyTables) -> Evaluator:
             )
     accelerator = accelerator_of(config)
     space = SearchSpace(tables.backbone, accelerator, config.branches, config.bits, config.max_exits)
-    backend = make_backend(config.backend, accelerator, tables.backbone)
-    return Evaluator(space, backend, Estimator(tables, config.thresholds), config.objective, EVALUATION_LIMIT_S)
+    made = make_backend(config.backend, accelerator, tables.backbone)
+    memo = Path(config.backend_memo) if config.backend_memo else None
+    limit_s = config.backend_limit_s
+    backend = practical(config.backend, made, accelerator, memo, config.backend_workers, limit_s)
+    return Evaluator(space, backend, Estimator(tables, config.thresholds), config.objective, limit_s)
