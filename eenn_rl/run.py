@@ -141,7 +141,7 @@ def _measured_tables(folder: RunFolder, settings: RunConfig, dataset: "Dataset",
         branches=settings.branches, bits=settings.bits,
     )  # fmt: skip
     supernet.save(folder.weights / "supernet.pt")
-    return measure_tables(supernet, dataset, progress=progress)
+    return measure_tables(supernet, dataset, progress=progress, checkpoint=folder.checkpoints / "measure.pt")
 
 
 def search(folder: RunFolder, settings: RunConfig, evaluator: Evaluator, progress: Progress) -> Found:

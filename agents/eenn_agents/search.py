@@ -106,9 +106,11 @@ class _Run:
 
     def _report(self) -> None:
         best = self._ledger.best
-        facts: dict[str, Any] = {"episodes": float(len(self._ledger))}
+        facts: dict[str, Any] = {"episodes": f"{len(self._ledger):,}"}
         if best is not None:
-            facts |= {"reduction": 1 - float(np.exp(-best[0])), "accuracy": best[1]}
+            share = 1.0 if self._ledger.evaluator.objective.minimise == "elp" else 0.5  # see `objective.score`
+            saved = 1 - float(np.exp(-share * best[0]))
+            facts |= {"best feasible saves": f"{saved:.1%}", "accuracy": f"{best[1]:.2%}"}
         self._progress.advance(len(self._ledger), **facts)
 
 
