@@ -11,14 +11,14 @@ Order = "Callable[[Genomes], npt.NDArray[np.intp]]"
 
 
 class LocalSearch:
-    """Descends from `start` to a local optimum, then kicks the best one found by a few random moves and descends again.
+    """Descends from each of `starts` to a local optimum, then kicks the best by a few random moves and descends again.
 
     After `patience` kicks without a new best it starts from a random architecture. Neighbours come in random order and
     the first that improves is taken: per evaluation this beats looking at all of them.
     """
 
     def __init__(
-        self, task: Task, start: Genomes | None = None, *, chunk: int = 4, kick: int = 3, patience: int = 4
+        self, task: Task, starts: Genomes | None = None, *, chunk: int = 4, kick: int = 3, patience: int = 4
     ) -> None:
         self._task, self._rng = task, task.generator()
         self._chunk, self._kick, self._patience = chunk, kick, patience
@@ -26,7 +26,9 @@ class LocalSearch:
         self._here: Genomes | None = None
         self._home_reward, self._failures = -np.inf, 0
         self._here_reward = -np.inf
-        self._queue: Genomes = task.space.sample(self._rng, 1) if start is None else start[np.newaxis]
+        self._starts: Genomes = task.space.sample(self._rng, 1) if starts is None else starts
+        self._queue: Genomes = self._starts[:1]
+        self._starts = self._starts[1:]
 
     def ask(self) -> Genomes:
         """The next few neighbours, or a new start."""
@@ -56,7 +58,9 @@ class LocalSearch:
             self._home, self._home_reward, self._failures = self._here, self._here_reward, 0
         else:
             self._failures += 1
-        if self._home is None or self._failures > self._patience:
+        if len(self._starts):
+            start, self._starts = self._starts[0], self._starts[1:]
+        elif self._home is None or self._failures > self._patience:
             self._home, self._home_reward, self._failures = None, -np.inf, 0
             start = self._task.space.sample(self._rng, 1)[0]
         else:
@@ -70,6 +74,7 @@ class LocalSearch:
         return {
             "rng": self._rng.bit_generator.state,
             "queue": self._queue,
+            "starts": self._starts,
             "home": none if self._home is None else self._home[np.newaxis],
             "here": none if self._here is None else self._here[np.newaxis],
             "rewards": [self._home_reward, self._here_reward],
@@ -79,7 +84,7 @@ class LocalSearch:
     def restore(self, state: State) -> None:
         """Stand where `state` says."""
         self._rng.bit_generator.state = state["rng"]
-        self._queue = state["queue"]
+        self._queue, self._starts = state["queue"], state["starts"]
         self._home = state["home"][0] if len(state["home"]) else None
         self._here = state["here"][0] if len(state["here"]) else None
         self._home_reward, self._here_reward = state["rewards"]

@@ -10,9 +10,11 @@ from eenn_agents.model import Episodes, EpisodicPPO, build_model, joined
 from eenn_agents.policy_file import policy_for
 from eenn_envs.core import EpisodeCore
 from eenn_envs.vector import EENNVectorEnv
-from eenn_rl.space import Genomes
+from eenn_rl.space import LOCATION, Genomes
 
 ELITE = 32
+STARTS = 4
+"""How many local searches begin at what the policy found."""
 ROUNDS = 8
 """Samplings per update before it takes as many new architectures as it has found."""
 QUANTILE = 0.6
@@ -125,13 +127,18 @@ class PolicyThenLocal:
             if len(proposals):
                 return proposals
         if self._local is None:
-            self._local = LocalSearch(self._task, self._start())
+            self._local = LocalSearch(self._task, self._starts())
         return self._local.ask()
 
-    def _start(self) -> Genomes | None:
+    def _starts(self) -> Genomes | None:
+        """The policy's best for each choice of exit locations, the best few: optima differ most in those."""
         history = self._task.ledger.history()
-        best: Genomes | None = history.genomes[int(np.argmax(history.reward))] if len(history) else None
-        return best
+        if not len(history):
+            return None
+        order = np.argsort(-history.reward, kind="stable")
+        _, first = np.unique(history.genomes[order, :, LOCATION], axis=0, return_index=True)
+        chosen: Genomes = history.genomes[order[np.sort(first)[:STARTS]]]
+        return chosen
 
     def tell(self, genomes: Genomes, rewards: npt.NDArray[np.float64]) -> None:
         """Pass on to whoever asked."""
