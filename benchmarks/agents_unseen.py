@@ -57,7 +57,9 @@ def main() -> None:
             "best_of_16": first,
             "feasible_of_16": sum(item.feasible for item in proposed),
             "with_100_evaluations": guided.best,
-            "evaluations_to_match_16": {cell.agent: cell.evaluations_to(first) for cell in cells},
+            "evaluations_to_match_16": {
+                cell.agent: cell.evaluations_to(first) if np.isfinite(first) else None for cell in cells
+            },
         }
         print(row, flush=True)
         rows.append(row)
@@ -65,7 +67,7 @@ def main() -> None:
     names = ("best_of_16", "with_100_evaluations")
     shares = {name: float(np.median([row[name] / row["best_known"] for row in good])) for name in names}
     print(shares)
-    write("agents_unseen", tables, {"median_share_of_best_known": shares, "machines": _finite(rows)})
+    write("agents_unseen", tables, {"median_share_of_best_known": _finite(shares), "machines": _finite(rows)})
 
 
 def _finite(data: object) -> object:
