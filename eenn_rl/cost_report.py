@@ -45,6 +45,8 @@ def run_cost(
         check(
             0 <= core < len(spec.cores), "--core", core, f"between 0 and {len(spec.cores) - 1}, a core of {spec.name}"
         )
+    if path.is_dir():
+        return _exported(path, spec, backend, as_json=as_json)
     if path.suffix == ".onnx":
         layers, notes = read_onnx(path)
         warn(notes)
@@ -70,6 +72,15 @@ def run_cost(
         workload = Workload(tuple(replace(stage, core=place, branch_core=place) for stage in workload.stages))
     report = make_backend(backend, spec, architecture.backbone).evaluate(workload)
     return _network(report, spec, as_json=as_json)
+
+
+def _exported(folder: Path, spec: AcceleratorSpec, backend: str, *, as_json: bool) -> str:
+    """A network as ``eenn-rl export`` wrote it, costed from its graphs."""
+    from eenn_rl.export_onnx import exported_workload
+
+    manifest, workload = exported_workload(folder)
+    architecture = architecture_from_json(manifest.architecture, str(folder / "manifest.json"))
+    return _network(make_backend(backend, spec, architecture.backbone).evaluate(workload), spec, as_json=as_json)
 
 
 def _architecture(data: Any) -> Any:

@@ -240,6 +240,16 @@ def test_exported_stages_cost_what_the_architecture_costs(from_run: Path) -> Non
     assert run.backend(architecture).evaluate(workload).exits == run.cost(architecture).exits
 
 
+def test_an_exported_folder_is_costed_like_its_architecture_by_the_command(from_run: Path) -> None:
+    """`eenn-rl cost FOLDER --json` gives the costs of the architecture that was exported."""
+    from eenn_rl.cost_report import run_cost
+
+    run = open_stored_run(small_run())
+    wanted = [(cost.energy_j, cost.latency_s) for cost in run.cost(run.architecture(run.verified(1))).exits]
+    found = json.loads(run_cost(from_run, as_json=True))["exits"]
+    assert [(item["energy_j"], item["latency_s"]) for item in found] == wanted
+
+
 def test_zigzag_parses_every_graph(from_run: Path, tmp_path: Path) -> None:
     """The real zigzag-dse finds the architecture's layers with weights, MACs and all, in the exported files."""
     pytest.importorskip("six", reason="zigzag-dse needs six")
