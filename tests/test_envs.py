@@ -238,3 +238,14 @@ def test_module_syntax_makes_it(evaluator: Synthetic) -> None:
     """Gymnasium's own `module:id` form finds the environment, single and vectorised."""
     assert gymnasium.make("eenn_envs:eenn_rl/EENN-v0", evaluator=evaluator).unwrapped.evaluator is evaluator
     assert gymnasium.make_vec("eenn_envs:eenn_rl/EENN-v0", num_envs=3, evaluators=evaluator).num_envs == 3
+
+
+def test_the_default_problem_is_there_at_once() -> None:
+    """Without arguments the environment is the package's own problem, and an episode on it ends in a valid network."""
+    env = EENNEnv()
+    _, info = env.reset(seed=0)
+    assert info["space_size"] == 58_607_173_632
+    rng, over = np.random.default_rng(0), False
+    while not over:
+        _, _, over, _, info = env.step(int(random_actions(rng, env.action_masks()[None])[0]))
+    assert env.evaluator.space.legal(info["genome"][None]).all()
