@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -186,8 +187,8 @@ class _SupernetTraining:
         loss = functional.cross_entropy(logits[-1], labels)
         for early in logits[:-1]:
             loss = loss + exit_loss(early, labels, logits[-1], self.settings.distillation)
-        # The losses of many heads add up: one bound for all would slow each of them down.
-        descend(loss, self.network, self.optimiser, GRADIENT_NORM * len(heads))
+        # The losses of many heads add up: bounded as one they learn too slowly, each on its own the trunk suffers.
+        descend(loss, self.network, self.optimiser, GRADIENT_NORM * sqrt(len(heads)))
 
     def _logits(self, images: Tensor, path: Sequence[int], heads: Sequence[Head]) -> list[Tensor]:
         values = self.network.start(images)
