@@ -71,7 +71,11 @@ def write(name: str, tables: AccuracyTables, data: dict[str, Any]) -> None:
         "command": "python benchmarks/" + shlex.join(Path(part).name for part in sys.argv),
         "tables": {"dataset": tables.dataset, "backbone": tables.backbone.name, "fingerprint": tables.fingerprint},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        "versions": {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "torch": torch.__version__.partition("+")[0],
+        },
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({**origin, **data}, indent=1) + "\n", encoding="utf-8")

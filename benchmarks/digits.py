@@ -67,7 +67,7 @@ def main() -> None:
     about = {
         "command": f"eenn-rl train --backend multicore --seed S, S in {options.seeds}",
         "python": platform.python_version(),
-        "torch": str(torch.__version__),
+        "torch": torch.__version__.partition("+")[0],
         "machine": platform.machine(),
         "mean_elp_reduction": mean(item["elp_reduction"] for item in rows),
         "mean_elp_reduction_best_bits": mean(item["elp_reduction_best_bits"] for item in rows),

@@ -166,7 +166,7 @@ def main() -> None:
         "data": "CIFAR-10, JPEG q75; predicted on 5,000 validation images, measured on 10,000 test images",
         "seeds": {"draw": options.draw_seed, "training": options.seed},
         "python": platform.python_version(),
-        "torch": str(torch.__version__),
+        "torch": torch.__version__.partition("+")[0],
         "trainings": options.machine or platform.machine(),
     }
     options.results.write_text(json.dumps({**about, **found}, indent=1) + "\n", encoding="utf-8")

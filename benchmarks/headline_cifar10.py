@@ -170,7 +170,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def machine(trained_on: str | None) -> dict[str, str]:
     """Where and with what it was measured."""
     here = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    return {"python": platform.python_version(), "torch": str(torch.__version__), "trainings": trained_on or here}
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__.partition("+")[0],
+        "trainings": trained_on or here,
+    }
 
 
 def main() -> None:
