@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from eenn_rl.errors import check
 from eenn_rl.options import option
 
-DEFAULT_EPOCHS = {"digits": (30, 36, 40)}
+DEFAULT_EPOCHS = {"digits": (22, 28, 32)}
 """Epochs by data set: of the static phase of the shared weights, of their second phase, of full training."""
 OTHER_EPOCHS = (30, 30, 40)
 
