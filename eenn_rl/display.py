@@ -3,16 +3,20 @@
 Everything noted is also appended to the run's log file, so nothing said is lost.
 """
 
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TextIO
+from types import FrameType, TracebackType
+from typing import Any, Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+STEP_SOON_S = 1.0
+"""An interrupt waits for the next step if the last one is no longer ago than this."""
 PLAIN_INTERVAL_S = 10.0
 """Seconds between two plain lines of the same phase."""
 
@@ -59,8 +63,13 @@ class Display:
         self._total: float | None = None
         self._started = self._spoke = time.monotonic()
         self._facts: dict[str, float | str] = {}
+        self._advanced = 0.0
+        self._interrupted = False
+        self._previous_handler: Any = None
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._previous_handler = signal.signal(signal.SIGINT, self._interrupt)
         if self._console.is_terminal:
             self._bars = Bars(
                 TextColumn("[bold]{task.description}"),
@@ -78,11 +87,19 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._previous_handler is not None:
+            signal.signal(signal.SIGINT, self._previous_handler)
         if error is None:
             self._finish_phase()
         if self._bars:
             self._bars.stop()
         self._log.close()
+
+    def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        """Ctrl-C: at the next step where steps come quickly, so that it strikes no half-done work; else at once."""
+        if self._interrupted or time.monotonic() - self._advanced > STEP_SOON_S:
+            raise KeyboardInterrupt
+        self._interrupted = True
 
     def phase(self, name: str, total: float | None = None) -> None:
         """A new phase begins; the one before is complete."""
@@ -96,7 +113,11 @@ class Display:
             self._plain(f"{name} ...")
 
     def advance(self, done: float, **facts: float | str) -> None:
-        """`done` of the total are finished."""
+        """`done` of the total are finished; raises `KeyboardInterrupt` where Ctrl-C was pressed since the last step."""
+        self._advanced = time.monotonic()
+        if self._interrupted:
+            self._interrupted = False
+            raise KeyboardInterrupt
         self._facts |= facts
         text = _facts_text(self._facts)
         if self._bars and self._task is not None:

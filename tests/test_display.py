@@ -1,6 +1,7 @@
 """How progress looks where there is no terminal."""
 
 import io
+import signal
 from pathlib import Path
 
 import pytest
@@ -33,4 +34,19 @@ def test_lines_come_only_now_and_then() -> None:
         display.phase("search", 1000)
         for step in range(1000):
             display.advance(step)
-    assert stream.getvalue() == "search ...\n"
+    first, last = stream.getvalue().splitlines()
+    assert first == "search ..."
+    assert last.startswith("search: done in")
+
+
+def test_an_interrupt_waits_for_the_next_step() -> None:
+    """Ctrl-C between two quick steps is raised by the next one, and a second Ctrl-C at once."""
+    with Display(stream=io.StringIO()) as display:
+        display.phase("search", 10)
+        display.advance(1)
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            display.advance(2)
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
