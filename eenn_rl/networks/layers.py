@@ -30,8 +30,7 @@ class Role:
 def roles(layers: Sequence[Layer], sinks: Iterable[str]) -> dict[str, Role]:
     """The role of each of `layers`, which run in order; `sinks` are names that others read too.
 
-    The last layer of a head, whose output nobody reads, gives logits, which are not rounded. They are normalised like
-    all others: a linear branch on a large early map is too steep to train otherwise.
+    The last linear layer of a head, whose output nobody reads, gives logits: a bias, no batch norm, no rounding.
     """
     readers: dict[str, list[Layer]] = {layer.name: [] for layer in layers}
     for layer in layers:
@@ -51,7 +50,7 @@ def roles(layers: Sequence[Layer], sinks: Iterable[str]) -> dict[str, Role]:
         )
         source = found.get(layer.reads[0]) if pool and layer.reads else None
         found[layer.name] = Role(
-            normalised=layer.kind in ("conv", "depthwise", "linear"),
+            normalised=layer.kind in ("conv", "depthwise") or (layer.kind == "linear" and not logits),
             quantised=not (logits or accumulates or (pool and layer.pooling == "max")),
             signed=(source.signed if source else False) if pool else layer.activation == "none",
         )
@@ -69,6 +68,8 @@ class Variant(nn.Module):
         elif layer.kind in ("conv", "depthwise"):
             shape = (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel)
             self.weight = nn.Parameter(torch.empty(shape))
+        if layer.weight_elements and not role.normalised:
+            self.bias = nn.Parameter(torch.zeros(layer.out_channels))
         if role.normalised:
             norm = nn.BatchNorm1d if layer.kind == "linear" else nn.BatchNorm2d
             self.norm = norm(layer.out_channels)
@@ -76,8 +77,10 @@ class Variant(nn.Module):
             self.output = ActivationQuantiser(bits, signed=role.signed)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw the weights (He et al. 2015, fan-out for convolutions); the rest keeps its constants."""
-        if hasattr(self, "weight"):
+        """Draw the weights (He et al. 2015, fan-out for convolutions), small ones for logits; the rest is constant."""
+        if hasattr(self, "bias"):
+            nn.init.normal_(self.weight, std=0.01, generator=generator)
+        elif hasattr(self, "weight"):
             dense = self.weight.dim() == 4 and self.weight.shape[1] > 1
             nn.init.kaiming_normal_(
                 self.weight, mode="fan_out" if dense else "fan_in", nonlinearity="relu", generator=generator
@@ -119,10 +122,10 @@ class QuantisedLayer(nn.Module):
         if layer.kind == "pool":
             return self._pool(self.padded(first))
         assert variant is not None  # noqa: S101 - the layer has weights
-        weight = quantise_weight(variant.weight, variant.bits)
+        weight, bias = quantise_weight(variant.weight, variant.bits), getattr(variant, "bias", None)
         if layer.kind == "linear":
-            return functional.linear(first.flatten(1), weight)
-        return functional.conv2d(self.padded(first), weight, None, layer.stride, self.padding, groups=layer.groups)
+            return functional.linear(first.flatten(1), weight, bias)
+        return functional.conv2d(self.padded(first), weight, bias, layer.stride, self.padding, groups=layer.groups)
 
     def padded(self, value: Tensor) -> Tensor:
         """With the one more row or column that an even `same` kernel needs at the end."""
