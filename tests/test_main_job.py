@@ -150,6 +150,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130
+    # Python ends by the signal itself where it struck inside an `exec` of text; a shell shows both as 130.
+    assert process.returncode in {130, -signal.SIGINT}
     assert f"eenn-rl train --run {folder} --resume" in said
     assert "Traceback" not in said
