@@ -95,7 +95,9 @@ class _FileProgress(NullProgress):
         if time.monotonic() - self.told < POLL_S:
             return
         self.told = time.monotonic()
-        self.file.write_text(str(done / self.total), encoding="ascii")
+        partial = self.file.with_suffix(".partial")
+        partial.write_text(str(done / self.total), encoding="ascii")
+        partial.replace(self.file)
         if self.stop.exists() or (self.parent and os.getppid() != self.parent):
             raise KeyboardInterrupt
 
