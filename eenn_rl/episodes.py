@@ -56,6 +56,13 @@ class Recorder(Protocol):
         """Keep `batch`."""
         ...
 
+    def add_update(self, evaluations: int, entropy: float) -> None:
+        """A policy was updated after `evaluations` episodes (more than at its last update).
+
+        `entropy` is that of the policy that built the last of them: in nats, mean over the decisions taken.
+        """
+        ...
+
     def rewind(self, episodes: int) -> None:
         """The next episodes follow the first `episodes`: a search that resumes repeats some that are kept."""
         ...
@@ -69,6 +76,9 @@ class NullRecorder:
     """Keeps nothing."""
 
     def add_episodes(self, batch: EpisodeBatch) -> None:
+        """Ignore."""
+
+    def add_update(self, evaluations: int, entropy: float) -> None:
         """Ignore."""
 
     def rewind(self, episodes: int) -> None:

@@ -1,4 +1,7 @@
-"""A real search that reports each flush of its log, resuming what is there: `python logged_search.py FOLDER BUDGET`."""
+"""A real search that reports each flush of its log, resuming what is there.
+
+`python logged_search.py FOLDER BUDGET AGENT POLICY_SHARE`
+"""
 
 import sys
 from collections.abc import Callable
@@ -21,12 +24,13 @@ class Reporting(TrajectoryWriter):
         self.report(self.saved)
 
 
-def search(folder: Path, budget: int, agent: str = "evolution") -> None:
+def search(folder: Path, budget: int, agent: str = "evolution", policy_share: float = 0.05) -> None:
     evaluator, log = make_evaluator(), folder / "trajectories.h5"
     meta = describe(evaluator, "multicore", seeds={"seed": 5})
     made = Reporting.resume(log, meta) if log.exists() else Reporting.create(log, meta)
     with made as recorder:
-        agents.search(agent, evaluator, AgentSettings(budget=budget), 5, recorder, None, folder / "search.pt")
+        settings = AgentSettings(budget=budget, policy_share=policy_share)
+        agents.search(agent, evaluator, settings, 5, recorder, None, folder / "search.pt")
 
 
 def hurry() -> None:
@@ -37,4 +41,4 @@ def hurry() -> None:
 if __name__ == "__main__":
     hurry()
     Reporting.report = staticmethod(lambda saved: sys.stdout.write(f"{saved}\n") and sys.stdout.flush())
-    search(Path(sys.argv[1]), int(sys.argv[2]))
+    search(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], float(sys.argv[4]))

@@ -35,6 +35,9 @@ class Kept:
     def add_episodes(self, batch: EpisodeBatch) -> None:
         self.batches.append(batch)
 
+    def add_update(self, evaluations: int, entropy: float) -> None:
+        pass
+
     def rewind(self, episodes: int) -> None:
         self.first = episodes
 

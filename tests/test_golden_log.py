@@ -53,8 +53,10 @@ def test_the_golden_log_can_be_continued(tmp_path: Path) -> None:
     path.write_bytes(GOLDEN.read_bytes())
     with TrajectoryWriter.resume(path) as writer:
         writer.add_verification({**RECORD, "note": "later"})
+        writer.add_update(20, 1.0)
     with open_log(path) as log:
         assert len(log.verifications()) == 2
+        assert log.updates()["entropy"].tolist() == []  # no column for it in the first files of this version
 
 
 def test_the_documented_examples_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from eenn_rl.errors import EennError
 from eenn_rl.replay import describe, replay_file
-from eenn_rl.trajectory import TrajectoryWriter
+from eenn_rl.trajectory import TrajectoryWriter, open_log
 from logged_problem import make_evaluator
 from logged_search import search
 
@@ -21,10 +21,10 @@ HERE = Path(__file__).parent
 BUDGET = 400
 
 
-def searched(folder: Path, kill_at: int | None) -> int:
+def searched(folder: Path, kill_at: int | None, *agent: str) -> int:
     """Run the search until it has saved `kill_at` episodes (None: to its end); episodes reported as saved."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, sys.path)])}
-    command = [sys.executable, HERE / "logged_search.py", folder, str(BUDGET)]
+    command = [sys.executable, HERE / "logged_search.py", folder, str(BUDGET), *agent]
     saved = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
@@ -48,18 +48,21 @@ def content(path: Path) -> dict[str, bytes]:
     return found
 
 
-def test_a_killed_search_resumes_to_the_same_log(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("agent", "share"), [("evolution", 0.05), ("ppo", 0.8)])
+def test_a_killed_search_resumes_to_the_same_log(tmp_path: Path, agent: str, share: float) -> None:
     """Killed and resumed, a real search's log equals the uninterrupted one's, and replays."""
     once, again = tmp_path / "once", tmp_path / "again"
     once.mkdir()
     again.mkdir()
-    search(once, BUDGET)
-    saved = searched(again, 150)
+    search(once, BUDGET, agent, share)
+    saved = searched(again, 150, agent, str(share))
     with h5py.File(again / "trajectories.h5", "r") as file:
         assert 150 <= saved <= file["episodes/return"].shape[0]
-    assert searched(again, None) == BUDGET
+    assert searched(again, None, agent, str(share)) == BUDGET
     assert content(again / "trajectories.h5") == content(once / "trajectories.h5")
     assert replay_file(again / "trajectories.h5").exit_status == 0
+    with open_log(again / "trajectories.h5") as log:
+        assert (len(log.updates()["entropy"]) > 5) == (agent == "ppo")
 
 
 def test_a_log_that_is_shorter_than_its_checkpoint_is_refused(tmp_path: Path) -> None:

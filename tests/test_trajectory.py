@@ -22,7 +22,7 @@ from eenn_rl.trajectory.flatten import rows_of
 from eenn_rl.trajectory.front import pareto_front
 from eenn_rl.trajectory.overlay import Overlay
 from eenn_rl.trajectory.rows import UNSEALED, broken_links, first_difference
-from eenn_rl.trajectory.schema import EPISODES, STEPS
+from eenn_rl.trajectory.schema import EPISODES, STEPS, UPDATES
 from trajectory_samples import DIMENSIONS, SAMPLE_RECORD, sample_batch, sample_meta
 
 
@@ -202,6 +202,29 @@ def test_a_resumed_search_that_differs_is_told_where(tmp_path: Path, rng: np.ran
             writer.add_episodes(part(whole, 10, 20))
         with pytest.raises(TrajectoryError, match="at least 21 episodes"):
             writer.rewind(21)
+
+
+def test_updates_are_read_back_and_repeated_on_resume(tmp_path: Path, rng: np.random.Generator) -> None:
+    """A policy's updates are kept in order; those after a checkpoint are compared when they come again, not added."""
+    whole, path = sample_batch(rng, 64), tmp_path / "log.h5"
+    given = [(32, 1.25), (64, float(np.nextafter(1.0, 0)))]
+    with TrajectoryWriter.create(path, sample_meta()) as writer:
+        writer.add_episodes(whole)
+        for update in given:
+            writer.add_update(*update)
+        with pytest.raises(InvalidValueError, match="more than 64"):
+            writer.add_update(64, 0.5)
+    with TrajectoryWriter.resume(path) as writer:
+        writer.rewind(32)
+        with pytest.raises(TrajectoryError, match=r"found policy update 1: logged \(64, 0.99"):
+            writer.add_update(64, 1.0)
+        writer.add_update(*given[1])
+        writer.add_update(90, 0.5)
+        writer.rewind(0)
+        writer.add_update(*given[0])
+    with open_log(path) as log:
+        found = log.updates()
+    assert list(zip(found["evaluations"].tolist(), found["entropy"].tolist(), strict=True)) == [*given, (90, 0.5)]
 
 
 def test_another_runs_log_is_not_continued(tmp_path: Path) -> None:
@@ -390,7 +413,7 @@ def test_columns_have_the_documented_types(tmp_path: Path) -> None:
     """An empty log has every column, with its type and row shape, growing without bound and compressed."""
     TrajectoryWriter.create(tmp_path / "log.h5", sample_meta()).close()
     with h5py.File(tmp_path / "log.h5", "r") as file:
-        for group, columns in (("steps", STEPS), ("episodes", EPISODES)):
+        for group, columns in (("steps", STEPS), ("episodes", EPISODES), ("updates", UPDATES)):
             assert set(file[group]) == {column.name for column in columns}
             for column in columns:
                 dataset = file[group][column.name]

@@ -111,6 +111,15 @@ def _unequal_columns(file: Any) -> None:
     file["episodes/elp"].resize(49, 0)
 
 
+def _linked_updates(file: Any) -> None:
+    del file["updates"]
+    file["updates"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def _half_the_updates(file: Any) -> None:
+    del file["updates/entropy"]
+
+
 def _overlapping(file: Any) -> None:
     file["episodes/start"][10] -= 1
 

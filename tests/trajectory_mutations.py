@@ -115,6 +115,7 @@ def read_everything(path: Path) -> None:
     with open_log(path) as log:
         _ = (log.meta, log.altered_parts, log.finished, log.top(3), log.front(), log.verifications())
         log.verification_columns()
+        log.updates()
         for _ in log.blocks():
             pass
 

@@ -108,6 +108,10 @@ class Ledger:
         self._recorder.add_episodes(play(self.problem, genomes, seeds))
         self.recorded += len(genomes)
 
+    def note_update(self, entropy: float) -> None:
+        """An agent updated its policy; `entropy` is that of the one that acted, in nats per decision."""
+        self._recorder.add_update(len(self), entropy)
+
     def finish(self) -> None:
         """Write what has not been written yet, and make it safe."""
         if len(self._pending):

@@ -130,8 +130,10 @@ class EpisodicPPO(MaskablePPO):
         generator: torch.Generator | None = None,
         imitated: Episodes | None = None,
         imitation: float = 0.0,
-    ) -> None:
+    ) -> float:
         """`epochs` passes of clipped policy gradient over `episodes`; `advantages` [n] hold for all steps of one.
+
+        Returns the entropy that the policy had in the first pass, in nats, mean over the decisions.
 
         `imitated` episodes' log-likelihood is raised besides, with weight `imitation` (self-imitation: Oh et al. 2018).
         """
@@ -139,10 +141,12 @@ class EpisodicPPO(MaskablePPO):
         for group in self.policy.optimizer.param_groups:
             group["lr"] = learning_rate
         weight = torch.from_numpy(advantages).float()[episodes.episode]
-        for _ in range(epochs):
-            for part in self._parts(len(weight), minibatches, generator):
-                self._descend(episodes, weight, part, entropy, clip, imitated, imitation)
+        entropies = [
+            self._descend(episodes, weight, part, entropy, clip, imitated, imitation)
+            for _ in range(epochs) for part in self._parts(len(weight), minibatches, generator)
+        ]  # fmt: skip
         self._n_updates += epochs
+        return float(np.mean(entropies[: len(entropies) // epochs]))
 
     @staticmethod
     def _parts(steps: int, minibatches: int, generator: torch.Generator | None) -> Iterator[torch.Tensor | None]:
@@ -160,7 +164,7 @@ class EpisodicPPO(MaskablePPO):
         clip: float,
         imitated: Episodes | None,
         imitation: float,
-    ) -> None:
+    ) -> float:
         chosen = _EVERY if part is None else part
         log_probs, entropies = self._log_probs_and_entropy(episodes, chosen)
         log_ratio = log_probs - episodes.log_probs[chosen]
@@ -174,8 +178,10 @@ class EpisodicPPO(MaskablePPO):
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
         self.policy.optimizer.step()
         self.logger.record("train/policy_gradient_loss", -surrogate.item())
-        self.logger.record("train/entropy", entropies.mean().item())
+        before = entropies.mean().item()
+        self.logger.record("train/entropy", before)
         self.logger.record("train/approx_kl", (ratio - 1 - log_ratio).mean().item())
+        return before
 
 
 def build_model(environment: EENNVectorEnv, seed: int, tensorboard: str | None = None) -> EpisodicPPO:

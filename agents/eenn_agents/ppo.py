@@ -72,7 +72,7 @@ class PolicySearch:
         centred = rewards - np.quantile(rewards, QUANTILE)
         advantages = np.clip(centred / (rewards.std() + 1e-3), -2, 2)
         settings = self._settings
-        self.model.update(
+        entropy = self.model.update(
             episodes,
             advantages,
             learning_rate=settings.learning_rate * (0.1 + 0.9 * self.left),
@@ -82,6 +82,7 @@ class PolicySearch:
             imitated=self._elite,
             imitation=settings.imitation,
         )
+        self._task.ledger.note_update(entropy)
         self.model.logger.record("rollout/reward_mean", float(rewards.mean()))
         self.model.logger.record("rollout/reward_best", float(self._elite_rewards.max()))
         self.model.logger.dump(len(self._task.ledger))

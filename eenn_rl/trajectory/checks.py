@@ -18,6 +18,7 @@ from eenn_rl.trajectory.schema import (
     FORMAT,
     FORMAT_VERSION,
     GROUPS,
+    OPTIONAL,
     STEPS,
     Column,
     Dimensions,
@@ -146,7 +147,8 @@ class Guard:
     def columns(self) -> tuple[Dimensions, dict[str, dict[str, Any]]]:
         """Every column, all of a group equally long, and the dimensions they share."""
         dimensions = self._dimensions()
-        found = {g: {c.name: self.column(g, c, dimensions) for c in columns} for g, columns in GROUPS.items()}
+        groups = {g: c for g, c in GROUPS.items() if g not in OPTIONAL or self._file.get(g, getlink=True) is not None}
+        found = {g: {c.name: self.column(g, c, dimensions) for c in columns} for g, columns in groups.items()}
         for group, datasets in found.items():
             lengths = {dataset.shape[0] for dataset in datasets.values()}
             if len(lengths) != 1:

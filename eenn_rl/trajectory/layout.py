@@ -12,6 +12,7 @@ from eenn_rl.trajectory.schema import (
     FORMAT,
     FORMAT_VERSION,
     GROUPS,
+    OPTIONAL,
     Column,
     Dimensions,
     TrajectoryError,
@@ -70,8 +71,11 @@ def digest_of(digests: str, fingerprint: str) -> str:
 
 
 def datasets(file: Any) -> dict[str, dict[str, Any]]:
-    """The open columns of a file, by group and name."""
-    return {g: {column.name: file[dataset_path(g, column)] for column in columns} for g, columns in GROUPS.items()}
+    """The open columns of a file, by group and name; without the groups that an older file lacks."""
+    return {
+        group: {column.name: file[dataset_path(group, column)] for column in columns}
+        for group, columns in GROUPS.items() if group in file or group not in OPTIONAL
+    }  # fmt: skip
 
 
 def _create(file: Any, path: str, column: Column, dimensions: Dimensions) -> None:

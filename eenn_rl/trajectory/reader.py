@@ -18,7 +18,7 @@ from eenn_rl.trajectory.front import pareto_front
 from eenn_rl.trajectory.layout import digest_of
 from eenn_rl.trajectory.meta import TEXTS, RunMeta
 from eenn_rl.trajectory.rows import Rows
-from eenn_rl.trajectory.schema import EPISODES, STEPS, VERIFICATIONS, Dimensions, TrajectoryError
+from eenn_rl.trajectory.schema import EPISODES, STEPS, UPDATES, VERIFICATIONS, Dimensions, TrajectoryError
 
 Array = npt.NDArray[Any]
 Indices = npt.NDArray[np.intp]
@@ -201,6 +201,18 @@ class TrajectoryLog:
         with reading(self.path):
             count = self._columns["verifications"]["feasible"].shape[0]
             return {column.name: self._read("verifications", column.name, 0, count) for column in VERIFICATIONS}
+
+    def updates(self) -> dict[str, Array]:
+        """The policy's updates: `evaluations` int64 [u] before each, `entropy` float64 [u] in nats per decision.
+
+        Empty where no policy was trained, and in logs that were begun before updates were logged.
+        """
+        with reading(self.path):
+            columns = self._columns.get("updates")
+            if columns is None:
+                return {column.name: np.zeros(0, column.dtype) for column in UPDATES}
+            count = columns["evaluations"].shape[0]
+            return {column.name: self._read("updates", column.name, 0, count) for column in UPDATES}
 
     def _read(self, group: str, name: str, start: int, stop: int) -> Array:
         dataset = self._columns[group][name]

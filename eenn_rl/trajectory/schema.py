@@ -100,6 +100,13 @@ VERIFICATIONS = (
 )
 """Measured values without prefix; the whole record is JSON in /verifications/text."""
 
+UPDATES = (
+    Column("evaluations", "<i8"),
+    Column("entropy", "<f8"),
+)
+"""One row per update of a policy: distinct evaluations (episodes) before it, and the entropy, in nats per decision, of
+the policy that took them. Absent from logs of version 1 that were begun before there were any."""
+
 TEXT = Column("text", "|u1")
 """UTF-8 bytes of the verification records, one after the other."""
 
@@ -108,8 +115,12 @@ GROUPS: dict[str, tuple[Column, ...]] = {
     "episodes": EPISODES,
     "verifications": VERIFICATIONS,
     "verification_text": (TEXT,),
+    "updates": UPDATES,
 }
 """Columns that grow together. A group's datasets lie under its name, the text beside the verifications."""
+
+OPTIONAL = ("updates",)
+"""Groups that an older log may lack as a whole."""
 
 CHUNK_BYTES = 1 << 19
 """Aim for one chunk, before compression."""

@@ -21,6 +21,7 @@ from eenn_rl.trajectory.reader import TrajectoryLog, open_log
 from eenn_rl.trajectory.records import verification_row
 from eenn_rl.trajectory.rows import UNSEALED, Rows, digests, first_difference
 from eenn_rl.trajectory.schema import EPISODES, STEPS, TrajectoryError
+from eenn_rl.trajectory.updates import UpdateColumns
 
 QUIET_S = (0.5, 5.0)
 """Least and most seconds between two automatic flushes."""
@@ -48,6 +49,7 @@ class TrajectoryWriter:
         self._begun = self._flushed = time.monotonic()
         self._flush_cost = 0.0
         self._pending: list[tuple[int, Rows]] = []
+        self._updates = UpdateColumns(published.path, self._columns.get("updates"))
 
     @classmethod
     def create(cls, path: Path, meta: RunMeta) -> "TrajectoryWriter":
@@ -108,6 +110,14 @@ class TrajectoryWriter:
                 f"found {self._total}: the log is not this checkpoint's; put it back or start a new run"
             )
         self._check_from = episodes
+        self._updates.rewind(episodes)
+
+    def add_update(self, evaluations: int, entropy: float) -> None:
+        """Append one update of a policy, made after `evaluations` episodes (more than at the last one); see `Recorder`.
+
+        It is saved with the next flush. After `rewind`, what the log holds already is compared and not added twice.
+        """
+        self._updates.add(evaluations, entropy)
 
     def add_episodes(self, batch: EpisodeBatch) -> None:
         """Append `batch`; flush where it is time."""
@@ -153,6 +163,7 @@ class TrajectoryWriter:
                 for name, column in rows.episodes.items():
                     _place(self._columns["episodes"][name], first, column)
             self._pending = []
+            self._updates.write()
             self._file.flush()
             self._published.publish(self._overlay.take())
             self._overlay.rebase(self._published.handle)
@@ -167,7 +178,7 @@ class TrajectoryWriter:
         try:
             if finished:
                 self._file.attrs["finished"] = np.int32(1)
-            if self._pending or finished:
+            if self._pending or self._updates.pending or finished:
                 self.flush()
         finally:
             file, self._file = self._file, None
