@@ -1,6 +1,6 @@
 """Estimates per second in batch and single, their exact agreement, and how good the thresholds are.
 
-    python benchmarks/estimator_speed.py [--tables FILE.npz ...] [--seed 0] [--out results/estimator_speed.json]
+    python benchmarks/estimator_speed.py [--tables FILE.npz ...] [--seed 0]
 
 Without --tables, tables of 5,000 random samples stand in for measured ones: speed depends on little but their size. An
 evaluation is the whole of it: thresholds, accuracy, costs by the `multicore` backend on `quad_edge_tpu`, constraints,
@@ -12,9 +12,6 @@ tuning of all of them included.
 
 import argparse
 import json
-import os
-import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,14 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from provenance import write
 
-from eenn_rl import tuning
 from eenn_rl.branches import BRANCHES
 from eenn_rl.estimator import AccuracyTables, Estimator, confidence_levels
 from eenn_rl.evaluation import ARRAYS
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.grid import Grid, Workspace
 from eenn_rl.hardware import load_accelerator
+from eenn_rl.levels import LEVELS
 from eenn_rl.objective import Objective
 from eenn_rl.plugins import make_backend
 from eenn_rl.rows import approximation_error
@@ -39,7 +37,6 @@ from eenn_rl.space import CORE, LOCATION, Genomes, SearchSpace
 from eenn_rl.tuning import Demands, frontier
 from eenn_rl.zoo import make_backbone
 
-HERE = Path(__file__).parent
 SAMPLES = 5000
 BITS = (2, 4, 8)
 MOST_PATHS = 40
@@ -182,8 +179,10 @@ def agreement(tables: AccuracyTables, seed: int, count: int) -> dict[str, int]:
 
 
 def exhaustive(levels: Any, right: Any, demands: Demands) -> Any:
-    """Inputs leaving at each exit [m, K] for every feasible setting of all 64 levels per exit."""
-    found = Grid.of(levels, right, [np.arange(65, dtype=np.uint8)] * (len(levels) - 1), Workspace())
+    """Inputs leaving at each exit [m, K] for every feasible setting of all 64 levels per exit, and each exit off."""
+    early = len(levels) - 1
+    cells, sizes = [row[np.newaxis] + np.uint8(1) for row in levels[:-1]], [LEVELS + 1] * early
+    found = Grid.of(cells, sizes, [row[np.newaxis] for row in right], Workspace())
     good = found.right >= demands.right
     for leaving in found.leaving():
         good &= leaving >= demands.least
@@ -215,7 +214,7 @@ def threshold_quality(tables: AccuracyTables, seed: int) -> dict[str, Any]:
             break
     return {
         "profiles_with_three_early_exits": feasible,
-        "settings_searched_each": tuning.LEVELS**3 if feasible else 0,
+        "settings_searched_each": (LEVELS + 1) ** 3 if feasible else 0,
         "mean_gap": float(np.mean(gaps)) if gaps else None,
         "largest_gap": float(np.max(gaps)) if gaps else None,
         "feasibility_missed": missed,
@@ -255,21 +254,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batches", type=int, default=25, help=f"warm batches of {BATCH}")
     parser.add_argument("--singles", type=int, default=1000, help="architectures compared between single and batch")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "estimator_speed.json")
     options = parser.parse_args()
     given = [AccuracyTables.load(path) for path in options.tables]
     problems = given or [random_tables(name, options.seed) for name in ("resnet8", "resnet20")]
     results = [measured(tables, options.seed, options.batches, options.singles) for tables in problems]
-    record = {
-        "command": "python benchmarks/estimator_speed.py " + " ".join(arg for arg in sys.argv[1:] if "/" not in arg),
-        "seed": options.seed,
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version(),
-                    "numpy": np.__version__},
-        "problems": results,
-    }  # fmt: skip
-    options.out.parent.mkdir(exist_ok=True)
-    options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(record, indent=1))
+    print(json.dumps(results, indent=1))
+    write("estimator_speed", {"problems": results}, [options.seed])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from eenn_rl.grid import Workspace
 from eenn_rl.levels import LEVELS, confidence_levels, threshold_of
 from eenn_rl.rows import RowFinder
 from eenn_rl.tables import AccuracyTables
-from eenn_rl.tuning import MODES, Demands, Frontier, Mode, frontier, leave_at
+from eenn_rl.tuning import MODES, Demands, Frontier, Mode, Tuner, leave_at
 
 __all__ = ["LEVELS", "AccuracyEstimate", "AccuracyTables", "Choice", "Estimator", "confidence_levels"]
 
@@ -109,7 +109,8 @@ class Estimator:
         """
         store = self._stores.pop(demands, None)
         if store is None or store.exits != genomes.shape[1]:
-            store = FrontierStore(genomes.shape[1], partial(self._frontier, demands))
+            tuner = Tuner(self.tables.confidence, self.tables.correct, demands, self.mode, self._work)
+            store = FrontierStore(genomes.shape[1], partial(self._frontiers, tuner))
         self._stores[demands] = store
         if len(self._stores) > MOST_DEMANDS:
             del self._stores[next(iter(self._stores))]
@@ -118,9 +119,8 @@ class Estimator:
         accuracies = right / np.maximum(counts, 1)
         return Choice(right.sum(axis=1) / samples, counts / samples, accuracies, levels)
 
-    def _frontier(self, demands: Demands, profile: int) -> Frontier:
-        rows = list(self._finder.rows_of(profile))
-        return frontier(self.tables.confidence[rows], self.tables.correct[rows], demands, self.mode, self._work)
+    def _frontiers(self, tuner: Tuner, profiles: list[int]) -> list[Frontier]:
+        return tuner.frontiers([self._finder.rows_of(profile) for profile in profiles])
 
     def estimate(self, genome: Genomes, levels: npt.NDArray[np.uint8]) -> AccuracyEstimate:
         """What `genome` [max_exits, 5] does at threshold `levels` [max_exits], recounted sample by sample."""

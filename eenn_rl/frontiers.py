@@ -12,17 +12,20 @@ Floats = npt.NDArray[np.float64]
 MOST_PROFILES = 100_000
 """Frontiers remembered at once (about 1 kB each); beyond, all are forgotten and found again when needed."""
 
+ASKED = 1024
+"""Frontiers found before they are kept: an interrupt loses no more."""
+
 CHUNK = 2048
 """Architectures at a time: what they need stays in the processor's cache."""
 
 
 class FrontierStore:
-    """Finds the frontier of a profile when first needed, with `find(profile)`, and keeps it.
+    """Finds the frontiers of profiles when first needed, with `find(profiles)`, and keeps them.
 
     Settings are padded to one number per profile with repetitions of the first, which an argmin never prefers.
     """
 
-    def __init__(self, exits: int, find: Callable[[int], Frontier]) -> None:
+    def __init__(self, exits: int, find: Callable[[list[int]], list[Frontier]]) -> None:
         self.exits, self._find = exits, find
         self._clear()
 
@@ -62,8 +65,9 @@ class FrontierStore:
         if self._used and self._used + len(missing) > MOST_PROFILES:
             self._clear()
             return self._places(profiles)
-        for profile in missing.tolist():
-            self._add(profile, self._find(profile))
+        for part in np.split(missing, range(ASKED, len(missing), ASKED)):
+            for profile, found in zip(part.tolist(), self._find(part.tolist()), strict=True):
+                self._add(profile, found)
         return self._place[profiles]
 
     def _add(self, profile: int, found: Frontier) -> None:

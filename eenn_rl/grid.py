@@ -41,42 +41,57 @@ class Workspace:
         return buffer[:size].reshape(shape)
 
 
+def cells_of(levels: Levels, choice: Levels) -> Levels:
+    """How many thresholds of `choice` (increasing; equal ones count each) every level reaches: uint8, as `levels`."""
+    reached: Levels = np.searchsorted(choice, np.arange(LEVELS), side="right").astype(np.uint8)
+    return reached[levels]
+
+
 @dataclass(frozen=True)
 class Grid:
-    """All settings of the thresholds `choices`, one increasing array of levels per early exit.
+    """All settings of some thresholds per early exit, for `n` runs of exits at once.
 
-    `passing[d]` is P_d over exits 0..d, one axis per exit with one entry per choice; `right` the inputs right in all,
-    over all exits. The largest arrays live in `work`.
+    `passing[d]` is P_d, [n, ...] with one axis for each of the exits 0..d and one entry per threshold; `right` the
+    inputs right in all, over all exits. The largest arrays live in `work`.
     """
 
-    choices: list[Levels]
     samples: int
     passing: list[Ints]
     right: Ints
     work: Workspace
 
     @classmethod
-    def of(cls, levels: Levels, right: Bools, choices: list[Levels], work: Workspace) -> "Grid":
-        """The grid of exits with `levels` uint8 [K, N] and `right` bool [K, N], for K - 1 `choices`."""
-        cell = np.zeros(levels.shape[1], np.intp)
-        total: Ints = np.array(int(right[0].sum()))
+    def of(cls, cells: list[Levels], sizes: list[int], right: list[Bools], work: Workspace) -> "Grid":
+        """The grid of K - 1 early exits with `cells` [n, N] each (see `cells_of`) of so many thresholds (`sizes`).
+
+        `right` are K arrays [n, N].
+        """
+        runs, samples = cells[0].shape
+        cell: npt.NDArray[np.intp] = np.arange(runs)[:, np.newaxis]
+        total: Ints = right[0].sum(axis=1)
         passing: list[Ints] = []
-        for d, choice in enumerate(choices):
-            reached = np.searchsorted(choice, np.arange(LEVELS), side="right")
-            cell = cell * (len(choice) + 1) + reached[levels[d]]
-            shape = tuple(len(each) + 1 for each in choices[: d + 1])
+        for d, size in enumerate(sizes):
+            cell = cell * (size + 1) + cells[d]
+            shape = (runs, *(each + 1 for each in sizes[: d + 1]))
             passed, change = _sums(cell, right[d + 1].view(np.int8) - right[d].view(np.int8), shape, work)
-            change += total[..., np.newaxis] if d else total
+            change += total[..., np.newaxis]
             passing.append(passed)
             total = change
-        return cls(choices, levels.shape[1], passing, total, work)
+        return cls(samples, passing, total, work)
 
     def leaving(self) -> list[Ints]:
         """How many leave at each exit, the last included, over all settings (each broadcasts to all axes)."""
-        dimensions = len(self.choices)
-        passing = [values.reshape(values.shape + (1,) * (dimensions - values.ndim)) for values in self.passing]
+        axes = self.right.ndim
+        passing = [values.reshape(values.shape + (1,) * (axes - values.ndim)) for values in self.passing]
         before = [np.array(self.samples), *passing]
         return [*(a - b for a, b in zip(before, passing, strict=False)), passing[-1]]
+
+    def lacking(self, least: int) -> Ints:
+        """How many inputs all exits together lack to have `least` each."""
+        lacking: Ints = np.zeros((), np.int64)
+        for leaving in self.leaving():
+            lacking = lacking + np.maximum(least - leaving, 0)
+        return lacking
 
     def holding(self, right: int, least: int) -> Bools:
         """Which settings have at least `right` inputs right in all, and at least `least` leaving at every exit."""
@@ -92,11 +107,6 @@ class Grid:
         good &= also
         return good
 
-    def settings(self, index: Index) -> Levels:
-        """The settings at `index`, one array [m] per early exit, as threshold levels [m, K]; the last exit's is 0."""
-        chosen = [choice[at] for choice, at in zip(self.choices, index, strict=True)]
-        return np.stack([*chosen, np.zeros(len(index[0]), np.uint8)], axis=1)
-
 
 def _bounded(before: Ints | int, passing: Ints, least: int) -> Ints:
     """`passing`, but -1 where fewer than `least` of those that came so far (`before`) leave: nothing fits below it."""
@@ -107,19 +117,21 @@ def _bounded(before: Ints | int, passing: Ints, least: int) -> Ints:
 def _sums(cell: npt.NDArray[np.intp], weight: npt.NDArray[np.int8], shape: tuple[int, ...], work: Workspace) -> tuple[
     Ints, Ints
 ]:  # fmt: skip
-    """Sums over all cells of a histogram of `shape` up to each one: of inputs, and of their weights (-1, 0 or 1).
+    """Sums over all cells of each histogram of `shape` up to each one: of inputs, and of their weights (-1, 0 or 1).
 
-    The last entry of each axis holds the inputs of the highest levels, which no threshold lets pass, and falls away.
+    The first axis tells histograms apart. The last entry of each other axis holds the inputs of the highest levels,
+    which no threshold lets pass, and falls away.
     """
     # Two sums in one integer: inputs in the upper half, their weights (at most as many, either sign) in the lower.
-    kind, half = (np.int32, 16) if len(cell) < 2**15 else (np.int64, 32)
+    kind, half = (np.int32, 16) if cell.shape[1] < 2**15 else (np.int64, 32)
     histogram = work.array("histogram", (prod(shape),), kind)
     histogram.fill(0)
-    np.add.at(histogram, cell, weight.astype(kind) + (1 << half))
-    inner = tuple(size - 1 for size in shape)
+    np.add.at(histogram, cell.ravel(), weight.astype(kind).ravel() + (1 << half))
+    inner = (shape[0], *(size - 1 for size in shape[1:]))
     packed, passing = work.array(f"packed {len(shape)}", inner, kind), work.array(f"passing {len(shape)}", inner, kind)
-    np.cumsum(histogram.reshape(shape)[(slice(-1),) * len(shape)], axis=-1, out=packed)
-    for axis in range(len(shape) - 1):
+    kept = (slice(None), *(slice(-1),) * (len(shape) - 1))
+    np.cumsum(histogram.reshape(shape)[kept], axis=-1, out=packed)
+    for axis in range(1, len(shape) - 1):
         slices = np.moveaxis(packed, axis, 0)
         # Whole slices at a time: several times faster than cumsum along an outer axis.
         for j in range(1, len(slices)):

@@ -7,26 +7,33 @@ smallest feasible threshold there is best; and of those settings the ones kept a
 of C_0 .. C_{K-2}: the `Frontier`. Picking the best for an architecture's own costs is then a product and an argmin.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
-from math import comb, prod
+from math import ceil, comb, prod
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from eenn_rl.grid import Bools, Grid, Levels, Workspace
+from eenn_rl.grid import Bools, Grid, Levels, Workspace, cells_of
 from eenn_rl.levels import LEVELS, OFF
 
 Mode = Literal["per_exit", "global"]
 MODES: tuple[Mode, ...] = ("per_exit", "global")
 Ints = npt.NDArray[np.int64]
+Settings = tuple[Levels, bool]
+"""Threshold levels [m, K], and whether they hold the demands."""
 
-CELLS = 2**17
-"""The most cells of a histogram: enough for three early exits; for more of them a coarser grid comes first."""
-CELLS_CLOSEST = 2**12
-"""Likewise where nothing holds the demands: how far off an infeasible network is needs no precision."""
+CELLS = 2**18
+"""The most cells of a histogram: all of three early exits; for more of them a coarser grid comes first."""
+SURVEY_CELLS = 1400
+"""The most cells of a survey: ten thresholds for each of three early exits."""
+SURVEYED = 2**16
+"""Inputs surveyed at a time, of all runs: they stay in the processor's cache."""
+SLACK = 0.008
+"""Share of the inputs by which a survey's settings may miss the demands and finer ones near them still be looked at."""
 
 DIRECTIONS = 48
 """About how many weightings of the exits a frontier serves."""
@@ -60,57 +67,165 @@ class Frontier:
 def frontier(
     levels: Levels, right: Bools, demands: Demands, mode: Mode = "per_exit", work: Workspace | None = None
 ) -> Frontier:
-    """The settings worth having for exits with `levels` uint8 [K, N] and `right` bool [K, N].
+    """The settings worth having for exits with `levels` uint8 [K, N] and `right` bool [K, N]."""
+    return Tuner(levels, right, demands, mode, work).frontiers([tuple(range(len(levels)))])[0]
 
-    Who asks often hands over a `work` space of their own; the answer does not live in it.
+
+class Tuner:
+    """Finds the frontiers of runs of exits, each a row of `levels` uint8 [rows, N] and `right` bool [rows, N].
+
+    A run's frontier does not depend on what is asked for besides. Who asks often hands over a `work` space of their
+    own; the answers do not live in it.
+
+    A *survey* of few thresholds per exit comes first, for many runs at once. Runs that it finds far from feasible (more
+    than `SLACK` of the inputs) are settled; for the others every threshold between those it finds nearly feasible is
+    looked at.
     """
-    work = work or Workspace()
-    if len(levels) == 1:
-        feasible = int(right[0].sum()) >= demands.right
-        return _measured(levels, right, np.zeros((1, 1), np.uint8), feasible=feasible)
-    if mode == "global":
-        return _global(levels, right, demands)
-    choices = _useful(levels, right, demands)
-    found = _search(levels, right, choices, demands, work) if all(len(choice) for choice in choices) else None
-    if found is not None:
-        return _measured(levels, right, found, feasible=True)
-    grid = Grid.of(levels, right, _thinned(levels, _distinct(levels, 1), CELLS_CLOSEST), work)
-    return _measured(levels, right, _closest(grid, demands), feasible=False)
 
+    def __init__(
+        self, levels: Levels, right: Bools, demands: Demands, mode: Mode = "per_exit", work: Workspace | None = None
+    ) -> None:
+        self._levels, self._right, self._demands, self._mode = levels, right, demands, mode
+        self._work = work or Workspace()
+        self._rows: dict[int, Levels] = {}
+        self._surveyed: dict[tuple[int, int], tuple[Levels, Levels]] = {}
 
-def _search(levels: Levels, right: Bools, choices: list[Levels], demands: Demands, work: Workspace) -> Levels | None:
-    """The best settings of `choices`, [m, K]: on a coarse grid first where they are too many for one."""
-    coarse = _thinned(levels, choices)
-    found = _best(Grid.of(levels, right, coarse, work), demands)
-    if found is None or prod(map(len, choices)) == prod(map(len, coarse)):
+    def frontiers(self, runs: Sequence[tuple[int, ...]]) -> list[Frontier]:
+        """The frontier of each of `runs`, the rows of its exits in order."""
+        found: dict[int, Frontier] = {}
+        by_length: dict[int, list[int]] = {}
+        for index, run in enumerate(runs):
+            by_length.setdefault(len(run), []).append(index)
+        for length, members in by_length.items():
+            size = max(1, SURVEYED // self._levels.shape[1]) if length > 1 else len(members)
+            for start in range(0, len(members), size):
+                part = members[start : start + size]
+                found.update(zip(part, self._some([runs[index] for index in part]), strict=True))
+        return [found[index] for index in range(len(runs))]
+
+    def _some(self, runs: list[tuple[int, ...]]) -> list[Frontier]:
+        """The frontiers of few runs of one length."""
+        exits = len(runs[0])
+        if exits == 1:
+            settings = [(np.zeros((1, 1), np.uint8), self._right[run[0]].sum() >= self._demands.right) for run in runs]
+        elif self._mode == "global":
+            settings = [_global(self._levels[list(run)], self._right[list(run)], self._demands) for run in runs]
+        else:
+            settings = self._survey(runs)
+        return self._measured(runs, settings)
+
+    def _survey(self, runs: list[tuple[int, ...]]) -> list[Settings]:
+        size = _survey_size(len(runs[0]) - 1)
+        columns = list(zip(*runs, strict=True))
+        known = [[self._coarse(row, size) for row in column] for column in columns[:-1]]
+        grid = Grid.of(
+            [np.stack([cells for _, cells in exit_]) for exit_ in known],
+            [size] * len(known),
+            [self._right[list(column)] for column in columns],
+            self._work,
+        )
+        lacking = grid.lacking(self._demands.least)
+        value = (grid.right - lacking * (grid.samples + 1)).reshape(len(runs), -1)
+        closest = np.unravel_index(value.argmax(axis=1), grid.right.shape[1:])
+        slack = ceil(SLACK * grid.samples)
+        near = (grid.right >= self._demands.right - slack) & (lacking <= slack)
+        found: list[Settings] = []
+        for index, run in enumerate(runs):
+            choices = [exit_[index][0] for exit_ in known]
+            best = self._search(run, self._between(run, choices, near[index])) if near[index].any() else None
+            if best is None:
+                setting = [choice[at[index]] for choice, at in zip(choices, closest, strict=True)]
+                found.append((np.array([[*setting, 0]], np.uint8), False))
+            else:
+                found.append((best, True))
         return found
-    near = [_near(choice, found[:, d]) for d, choice in enumerate(choices)]
-    return _best(Grid.of(levels, right, _thinned(levels, near), work), demands)
+
+    def _coarse(self, row: int, size: int) -> tuple[Levels, Levels]:
+        """`size` thresholds of a row, about as many inputs between any two, and the cells of its inputs."""
+        if (row, size) not in self._surveyed:
+            levels = self._levels[row]
+            choice = _evenly(levels, self._distinct(row), size)
+            self._surveyed[row, size] = (choice, cells_of(levels, choice))
+        return self._surveyed[row, size]
+
+    def _distinct(self, row: int) -> Levels:
+        """The thresholds of a row that differ in what they let leave, and let enough leave; one at least."""
+        if row not in self._rows:
+            counts = np.bincount(self._levels[row], minlength=LEVELS)
+            through = np.cumsum(counts[::-1])[::-1]
+            least = min(self._demands.least, self._levels.shape[1])
+            kept = np.flatnonzero((counts > 0) & (through >= least))
+            self._rows[row] = (np.append(kept, OFF) if self._demands.least == 0 else kept).astype(np.uint8)
+        return self._rows[row]
+
+    def _between(self, run: tuple[int, ...], choices: list[Levels], near: Bools) -> list[Levels]:
+        """For each early exit the thresholds within the box of the settings `near`, one step of the survey wider."""
+        found = []
+        for axis, choice in enumerate(choices):
+            others = tuple(other for other in range(near.ndim) if other != axis)
+            marked = np.flatnonzero(near.any(axis=others))
+            low, high = choice[max(marked[0] - 1, 0)], choice[min(marked[-1] + 1, len(choice) - 1)]
+            every = self._distinct(run[axis])
+            found.append(every[(every >= low) & (every <= high)])
+        return found
+
+    def _search(self, run: tuple[int, ...], choices: list[Levels]) -> Levels | None:
+        """The best settings of `choices`, [m, K]: on a coarse grid first where they are too many for one."""
+        coarse = _thinned(self._levels[list(run)], choices)
+        found = self._best(run, coarse)
+        if found is None or prod(map(len, choices)) == prod(map(len, coarse)):
+            return found
+        near = [_near(choice, found[:, d]) for d, choice in enumerate(choices)]
+        return self._best(run, _thinned(self._levels[list(run)], near))
+
+    def _best(self, run: tuple[int, ...], choices: list[Levels]) -> Levels | None:
+        """The settings that hold the demands and are best for some direction; None where none holds."""
+        grid = Grid.of(
+            [cells_of(self._levels[row], choice)[np.newaxis] for row, choice in zip(run, choices, strict=False)],
+            [len(choice) for choice in choices],
+            [self._right[row][np.newaxis] for row in run],
+            self._work,
+        )
+        good = grid.holding(self._demands.right, self._demands.least).reshape(-1, len(choices[-1]))
+        first = good.argmax(axis=-1)
+        outer = np.flatnonzero(good[np.arange(len(good)), first])
+        if not len(outer):
+            return None
+        index = np.unravel_index(outer * good.shape[1] + first[outer], grid.right.shape)
+        gone = [grid.samples - passing[index[: d + 2]] for d, passing in enumerate(grid.passing)]
+        # The more right ones break ties. Integers below 2**53: exact in whatever order they are added.
+        value = _ranking(len(gone), grid.samples) @ np.stack([*gone, grid.right[index]]).astype(np.float64)
+        best = sorted(set(value.argmax(axis=1).tolist()))
+        chosen = [choice[at[best]] for choice, at in zip(choices, index[1:], strict=True)]
+        return np.stack([*chosen, np.zeros(len(best), np.uint8)], axis=1)
+
+    def _measured(self, runs: list[tuple[int, ...]], settings: list[Settings]) -> list[Frontier]:
+        """Each run's settings, recounted from bit sets of the inputs."""
+        own = np.repeat(np.arange(len(runs)), [len(thresholds) for thresholds, _ in settings])
+        thresholds = np.concatenate([thresholds for thresholds, _ in settings])
+        rows = np.array(runs)[own]
+        here = _bits(np.ones((1, self._levels.shape[1]), np.bool_))
+        counts, rights = np.zeros((2, *rows.shape), np.int64)
+        for d in range(rows.shape[1]):
+            passing = here & _bits(self._levels[rows[:, d]] < thresholds[:, d, np.newaxis])
+            leaving = here & ~passing
+            counts[:, d] = np.bitwise_count(leaving).sum(axis=1, dtype=np.int64)
+            rights[:, d] = np.bitwise_count(leaving & _bits(self._right[rows[:, d]])).sum(axis=1, dtype=np.int64)
+            here = passing
+        edges = np.searchsorted(own, np.arange(len(runs) + 1))
+        return [
+            Frontier(counts[a:b], rights[a:b], thresholds[a:b], bool(feasible))
+            for a, b, (_, feasible) in zip(edges[:-1], edges[1:], settings, strict=True)
+        ]
 
 
-def _best(grid: Grid, demands: Demands) -> Levels | None:
-    """The settings that hold the demands and are best for some direction; None where none holds."""
-    good = grid.holding(demands.right, demands.least).reshape(-1, len(grid.choices[-1]))
-    first = good.argmax(axis=-1)
-    outer = np.flatnonzero(good[np.arange(len(good)), first])
-    if not len(outer):
-        return None
-    index = np.unravel_index(outer * good.shape[1] + first[outer], grid.right.shape)
-    gone = [grid.samples - passing[index[: d + 1]] for d, passing in enumerate(grid.passing)]
-    # The more right ones break ties. Integers below 2**53: exact in whatever order they are added.
-    value = _ranking(len(gone), grid.samples) @ np.stack([*gone, grid.right[index]]).astype(np.float64)
-    best = sorted(set(value.argmax(axis=1).tolist()))
-    return grid.settings(tuple(at[best] for at in index))
-
-
-def _closest(grid: Grid, demands: Demands) -> Levels:
-    """The one setting that lacks the fewest leaving inputs, and of those the one with most right."""
-    lacking = np.zeros((), np.int64)
-    for leaving in grid.leaving():
-        lacking = lacking + np.maximum(demands.least - leaving.astype(np.int64), 0)
-    value = grid.right - lacking * (grid.samples + 1)
-    index = np.unravel_index(int(value.argmax()), value.shape)
-    return grid.settings(tuple(np.array([at]) for at in index))
+@cache
+def _survey_size(dimensions: int) -> int:
+    """Thresholds per exit, so that a survey has at most `SURVEY_CELLS` settings."""
+    size = LEVELS
+    while (size + 1) ** dimensions > SURVEY_CELLS and size > 2:
+        size -= 1
+    return size
 
 
 @cache
@@ -133,52 +248,23 @@ def _ranking(dimensions: int, samples: int) -> npt.NDArray[np.float64]:
     return np.concatenate([chosen * (samples + 1), np.ones((len(chosen), 1))], axis=1)
 
 
-def _distinct(levels: Levels, least: int) -> list[Levels]:
-    """For each early exit the thresholds that differ in what they let through, and let through at least `least`."""
-    found = []
-    for row in levels[:-1]:
-        counts = np.bincount(row, minlength=LEVELS)
-        through = np.cumsum(counts[::-1])[::-1]
-        kept = np.flatnonzero((counts > 0) & (through >= least))
-        found.append((np.append(kept, OFF) if least == 0 else kept).astype(np.uint8))
-    return found
-
-
-def _useful(levels: Levels, right: Bools, demands: Demands) -> list[Levels]:
-    """Of the distinct thresholds those that can meet the demands if all other exits knew best.
-
-    With exit d at t, an input of level >= t is right at most where one of the exits 0..d is, any other where one
-    of the exits but d is.
-    """
-    found = _distinct(levels, demands.least)
-    after = [right[-1]]
-    for row in right[-2:0:-1]:
-        after.append(after[-1] | row)
-    before = np.zeros_like(right[0])
-    for d, choice in enumerate(found):
-        other = before | after[-1 - d]
-        before = before | right[d]
-        change = np.bincount(levels[d], before.astype(np.float64) - other, LEVELS + 1)
-        possible = int(other.sum()) + np.cumsum(change[::-1])[::-1]
-        found[d] = choice[possible[choice] >= demands.right]
-    return found
-
-
-def _thinned(levels: Levels, choices: list[Levels], cells: int = CELLS) -> list[Levels]:
-    """`choices`, where a grid of them would exceed `cells` only so many of each that it does not."""
+def _thinned(levels: Levels, choices: list[Levels]) -> list[Levels]:
+    """`choices`, where a grid of them would exceed `CELLS` only so many of each that it does not."""
     most = LEVELS
-    while prod(min(len(choice), most) + 1 for choice in choices) > cells and most > 2:
+    while prod(min(len(choice), most) + 1 for choice in choices) > CELLS and most > 2:
         most -= 1
-    return [_evenly(row, choice, most) for row, choice in zip(levels, choices, strict=False)]
+    return [
+        choice if len(choice) <= most else np.unique(_evenly(row, choice, most))
+        for row, choice in zip(levels, choices, strict=False)
+    ]
 
 
-def _evenly(row: Levels, choice: Levels, most: int) -> Levels:
-    """At most `most` of `choice`, the first and the last always, with about as many inputs between any two."""
-    if len(choice) <= most:
-        return choice
+def _evenly(row: Levels, choice: Levels, count: int) -> Levels:
+    """`count` of `choice`, increasing, the first and the last always, with about as many inputs between any two."""
     below = np.append(0, np.cumsum(np.bincount(row, minlength=LEVELS)))[choice]
-    wanted = np.linspace(below[0], below[-1], most)
-    return choice[np.unique(np.searchsorted(below, wanted))]
+    wanted = below[0] + (below[-1] - below[0]) * np.arange(count) / (count - 1)
+    chosen: Levels = choice[np.searchsorted(below, wanted.round())]
+    return chosen
 
 
 def _near(choice: Levels, found: Levels) -> Levels:
@@ -189,7 +275,7 @@ def _near(choice: Levels, found: Levels) -> Levels:
     return near
 
 
-def _global(levels: Levels, right: Bools, demands: Demands) -> Frontier:
+def _global(levels: Levels, right: Bools, demands: Demands) -> Settings:
     """One threshold for all early exits: an input has left by exit d if its greatest level so far reaches it."""
     samples = levels.shape[1]
     passing = [np.full(LEVELS + 1, samples)]
@@ -203,26 +289,12 @@ def _global(levels: Levels, right: Bools, demands: Demands) -> Frontier:
     kept = good if len(good) else np.array([(total - lacking * (samples + 1)).argmax()])
     thresholds = np.repeat(kept[:, np.newaxis], len(levels), axis=1).astype(np.uint8)
     thresholds[:, -1] = 0
-    return _measured(levels, right, thresholds, feasible=bool(len(good)))
+    return thresholds, bool(len(good))
 
 
 def _under(levels: Levels) -> Ints:
     """How many of `levels` lie below each threshold 0..LEVELS."""
     return np.append(0, np.cumsum(np.bincount(levels, minlength=LEVELS)))
-
-
-def _measured(levels: Levels, right: Bools, thresholds: Levels, *, feasible: bool) -> Frontier:
-    """The settings `thresholds` [m, K], recounted from bit sets of the inputs."""
-    hits = _bits(right)
-    here = _bits(np.ones((1, levels.shape[1]), np.bool_))
-    counts, rights = [], []
-    for d in range(len(levels)):
-        passing = here & _bits(levels[d] < thresholds[:, d, np.newaxis])
-        leaving = here & ~passing
-        counts.append(np.bitwise_count(leaving).sum(axis=1, dtype=np.int64))
-        rights.append(np.bitwise_count(leaving & hits[d]).sum(axis=1, dtype=np.int64))
-        here = passing
-    return Frontier(np.stack(counts, axis=1), np.stack(rights, axis=1), thresholds, feasible)
 
 
 def _bits(flags: Bools) -> npt.NDArray[np.uint64]:
@@ -239,4 +311,4 @@ def leave_at(levels: Levels, thresholds: Levels) -> Ints:
     return left
 
 
-__all__ = ["MODES", "OFF", "Demands", "Frontier", "Mode", "directions", "frontier", "leave_at"]
+__all__ = ["MODES", "OFF", "Demands", "Frontier", "Mode", "Tuner", "directions", "frontier", "leave_at"]
