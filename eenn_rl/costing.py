@@ -1,9 +1,10 @@
 """Costing: genomes -> costs, by the backend's batch path where it has one, else workload by workload.
 
-What the backend says is checked: an exception, a cost that is no number, infinite or negative, or a wrong shape
-becomes a reason, and the architecture counts as failed.
+What the backend says is checked: an exception, a cost that is no number, infinite or negative, a wrong shape or too
+long a wait becomes a reason, and the architecture counts as failed.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from eenn_rl.branches import CLASSIFIER, branch_layers
 from eenn_rl.cost import CostReport
 from eenn_rl.errors import BackendError
-from eenn_rl.guard import evaluate_safely
+from eenn_rl.guard import BATCH_LIMITS, TooSlowError, call_safely, evaluate_safely
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.objective import Costs
 from eenn_rl.space import BITS, BRANCH, BRANCH_CORE, CORE, LOCATION, Genomes, SearchSpace
@@ -23,13 +24,20 @@ Floats = npt.NDArray[np.float64]
 Answer = CostReport | BackendError
 REPORTS = 1024
 """Reports of single workloads that are remembered."""
+_LOG = logging.getLogger(__name__)
 
 
 class Costing:
-    """Costs genomes of `space` with `backend`; one call for a single workload may take `limit_s`."""
+    """Costs genomes of `space` with `backend`.
+
+    One workload may take `limit_s`, a batch that for each of its workloads, up to `BATCH_LIMITS` times. A batch that
+    fails is costed workload by workload, which tells on which the backend does; one that takes too long is the last.
+    """
 
     def __init__(self, space: SearchSpace, backend: HardwareBackend, limit_s: float | None = None) -> None:
         self.space, self.backend, self.limit_s = space, backend, limit_s
+        self._batched: Any = getattr(backend, "evaluate_batch", None)
+        self._batch_told = False
         self._stages: dict[int, tuple[Stage, float]] = {}
         self._answers: dict[tuple[int, ...], Answer] = {}
 
@@ -91,13 +99,28 @@ class Costing:
     def _ask(
         self, stages: list[Stage], index: npt.NDArray[np.int32]
     ) -> tuple[Floats, Floats, npt.NDArray[np.bool_], dict[int, str]]:
-        batched: Any = getattr(self.backend, "evaluate_batch", None)
-        if batched is not None:
-            try:
-                return _checked(index, *batched(stages, index))
-            except Exception:  # noqa: BLE001  (whatever a plugin raises: workload by workload tells on which it does)
-                return self._one_by_one(stages, index)
+        if self._batched is None:
+            return self._one_by_one(stages, index)
+        limit_s = self.limit_s and self.limit_s * max(1, min(len(index), BATCH_LIMITS))
+        try:
+            return call_safely(lambda: _checked(index, *self._batched(stages, index.copy())), limit_s)
+        except TooSlowError as error:
+            # Whatever held this one up would hold up all that follow, each time for as long.
+            self._batched = None
+            _LOG.warning("the backend's evaluate_batch %s: from here on it costs one workload at a time", error)
+        except BackendError as error:
+            return self._after_failed_batch(stages, index, error)
         return self._one_by_one(stages, index)
+
+    def _after_failed_batch(
+        self, stages: list[Stage], index: npt.NDArray[np.int32], error: BackendError
+    ) -> tuple[Floats, Floats, npt.NDArray[np.bool_], dict[int, str]]:
+        """The workloads of a batch one by one; told once, where that finds nothing wrong with any of them."""
+        found = self._one_by_one(stages, index)
+        if not found[-1] and not self._batch_told:
+            self._batch_told = True
+            _LOG.warning("the backend's evaluate_batch %s, its evaluate does not: it costs such batches singly", error)
+        return found
 
     def _one_by_one(
         self, stages: list[Stage], index: npt.NDArray[np.int32]
@@ -131,7 +154,7 @@ class Costing:
 
     def _call(self, workloads: list[Workload]) -> list[Answer]:
         many: Any = getattr(self.backend, "evaluate_many", None)
-        if many is not None and len(workloads) > 1:
+        if many is not None:  # it keeps the limit itself: what starts its workers must not count
             return list(many(workloads))
         return [self._safely(workload) for workload in workloads]
 

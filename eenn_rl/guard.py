@@ -1,14 +1,16 @@
 """A backend's answer, checked: what raises, is no cost or takes too long becomes one `BackendError` with the reason."""
 
+import contextlib
 import math
 import signal
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from eenn_rl.cost import CostReport
 from eenn_rl.errors import BackendError
@@ -18,6 +20,15 @@ from eenn_rl.workload import Workload
 
 EVALUATION_LIMIT_S = 60.0
 """The longest that one evaluation may take during a search, unless told otherwise."""
+
+BATCH_LIMITS = 30
+"""A batch may take as long as its workloads one by one, but no longer than this many times the limit of one."""
+
+_Found = TypeVar("_Found")
+
+
+class TooSlowError(BackendError):
+    """A backend took longer than its limit."""
 
 
 class TimeUpError(BaseException):
@@ -72,22 +83,32 @@ def report_problem(report: object, exits: int) -> str | None:
     return None
 
 
+def call_safely(call: Callable[[], _Found], limit_s: float | None = None) -> _Found:
+    """What `call`, which runs a plugin's code, returns; what it prints goes to stderr.
+
+    Raises:
+        TooSlowError: it took longer than `limit_s`.
+        BackendError: it raised. In both cases the message is the reason alone.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr), time_limit(limit_s):
+            return call()
+    except TimeUpError:
+        raise TooSlowError(f"took longer than {limit_s:g} s") from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin's SystemExit must not end a search
+        raise BackendError(f"raised {one_line(error)}") from error
+
+
 def evaluate_safely(backend: HardwareBackend, workload: Workload, limit_s: float | None = None) -> CostReport:
     """The backend's report on `workload`.
 
     Raises:
         BackendError: it raised, returned no sound cost, or took longer than `limit_s`; the message is the reason alone.
     """
-    try:
-        with time_limit(limit_s):
-            report = backend.evaluate(workload)
-        problem = report_problem(report, len(workload.stages))
-    except TimeUpError:
-        raise BackendError(f"took longer than {limit_s:g} s") from None
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a plugin's SystemExit must not end a search
-        raise BackendError(f"raised {one_line(error)}") from error
+    report = call_safely(lambda: backend.evaluate(workload), limit_s)
+    problem = call_safely(lambda: report_problem(report, len(workload.stages)))
     if problem:
         raise BackendError(problem)
     return report

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.plugins import backend_record
 from eenn_rl.serialization import from_json, to_json
-from eenn_rl.workers import Answer, parallel
+from eenn_rl.workers import Answer, ParallelBackend, parallel
 from eenn_rl.workload import Workload
 
 _FORMAT = 1
+_KEEP_EVERY_S = 1.0
+"""A run that is killed loses what was learned in at most this time."""
 
 
 def _digest(*parts: Any) -> str:
@@ -42,37 +45,42 @@ class _Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        with self._connection() as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS reports (key TEXT PRIMARY KEY, report TEXT NOT NULL)")
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection and its transaction; whatever is wrong with the file is told in one line."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(self._connect()) as connection, connection:
-                connection.execute("CREATE TABLE IF NOT EXISTS reports (key TEXT PRIMARY KEY, report TEXT NOT NULL)")
-        except (OSError, sqlite3.DatabaseError) as error:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.path, timeout=60)) as connection, connection:
+                yield connection
+        except (OSError, sqlite3.Error) as error:
             raise InputFileError(
-                f"{path}: expected a cost memo (or no file yet), found something else: {error}"
+                f"{self.path}: expected a cost memo (or no file yet) that can be read and written, found: {error}"
             ) from None
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=60)
-
     def get(self, key: str) -> CostReport | None:
-        with closing(self._connect()) as connection:
+        with self._connection() as connection:
             row = connection.execute("SELECT report FROM reports WHERE key = ?", (key,)).fetchone()
         return from_json(CostReport, json.loads(row[0]), f"{self.path}: {key}") if row else None
 
     def put(self, entries: Sequence[tuple[str, CostReport]]) -> None:
         rows = [(key, json.dumps(to_json(report))) for key, report in entries]
-        with closing(self._connect()) as connection, connection:
+        with self._connection() as connection:
             connection.executemany("INSERT OR REPLACE INTO reports VALUES (?, ?)", rows)
 
 
 class MemoisedBackend:
     """`backend`, asked once per distinct workload. `hits` and `misses` count what it was spared and what not."""
 
-    def __init__(self, backend: HardwareBackend, path: Path | None, identity: str) -> None:
+    def __init__(
+        self, backend: HardwareBackend, path: Path | None, identity: str, limit_s: float | None = None
+    ) -> None:
         check(path is None or bool(identity), "identity", identity, "given for a memo on disk")
         self.api_version = backend.api_version
         self.hits = self.misses = 0
-        self._backend, self._identity = backend, identity
+        self._backend, self._identity, self._limit_s = backend, identity, limit_s
         self._known: dict[Workload, CostReport] = {}
         self._store = _Store(path) if path else None
 
@@ -94,21 +102,37 @@ class MemoisedBackend:
                 new.append(workload)
             else:
                 answers[workload] = known
-        fresh = list(zip(new, self._ask(new), strict=True))
-        self._remember([(workload, report) for workload, report in fresh if isinstance(report, CostReport)])
-        answers.update(fresh)
+        answers.update(self._learn(new))
         return [answers[workload] for workload in workloads]
 
-    def _ask(self, workloads: Sequence[Workload]) -> list[Answer]:
-        many = getattr(self._backend, "evaluate_many", None)
-        if many is not None:
-            answers: list[Answer] = many(workloads)
-            return answers
-        return [self._try(workload) for workload in workloads]
+    def _learn(self, workloads: Sequence[Workload]) -> dict[Workload, Answer]:
+        """Ask the backend; its reports are kept as they come, and those that came before an interruption stay."""
+        answers: dict[Workload, Answer] = {}
+        learned: list[tuple[Workload, CostReport]] = []
+        since = time.monotonic()
+        try:
+            with closing(self._ask(workloads)) as coming:
+                for number, answer in coming:
+                    workload = workloads[number]
+                    answers[workload] = answer
+                    if isinstance(answer, CostReport):
+                        learned.append((workload, answer))
+                    if time.monotonic() - since > _KEEP_EVERY_S:
+                        self._remember(learned)
+                        learned, since = [], time.monotonic()
+        finally:
+            self._remember(learned)
+        return answers
+
+    def _ask(self, workloads: Sequence[Workload]) -> Generator[tuple[int, Answer], None, None]:
+        """Number and answer of each, in the order in which they come."""
+        if isinstance(self._backend, ParallelBackend):
+            return self._backend.as_they_come(workloads)
+        return ((number, self._try(workload)) for number, workload in enumerate(workloads))
 
     def _try(self, workload: Workload) -> Answer:
         try:
-            return evaluate_safely(self._backend, workload)
+            return evaluate_safely(self._backend, workload, self._limit_s)
         except BackendError as error:
             return error
 
@@ -132,13 +156,19 @@ class MemoisedBackend:
             self._store.put([(self._key(workload), report) for workload, report in sound])
 
 
-def memoised(backend: HardwareBackend, path: Path | None = None, identity: str = "") -> MemoisedBackend:
+def memoised(
+    backend: HardwareBackend, path: Path | None = None, identity: str = "", limit_s: float | None = None
+) -> MemoisedBackend:
     """`backend`, remembering every sound report; with `path`, also in that SQLite file, across runs and processes.
 
     `identity` (see `identity_of`) keeps the reports of different backends, versions and accelerators apart in one
-    file. Wrap it around `parallel` to spread what is not yet known over processes.
+    file. `limit_s` bounds each evaluation of `evaluate_many`. Wrap it around `parallel`, which has a limit of its own,
+    to spread what is not yet known over processes.
+
+    Raises:
+        InputFileError: `path` is something else, or cannot be read or written; also while it is used.
     """
-    return MemoisedBackend(backend, path, identity)
+    return MemoisedBackend(backend, path, identity, limit_s)
 
 
 def practical(
@@ -154,4 +184,4 @@ def practical(
     Asked for neither, it comes back as it is: a backend that costs whole batches is faster alone.
     """
     spread = parallel(backend, workers, limit_s) if workers > 1 else backend
-    return spread if memo is None else memoised(spread, memo, identity_of(name, backend, accelerator))
+    return spread if memo is None else memoised(spread, memo, identity_of(name, backend, accelerator), limit_s)

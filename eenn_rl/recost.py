@@ -1,5 +1,6 @@
 """The same architectures costed by several backends: how far one is off from another."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ class RecostTable:
     def error(self, backend: int, row: int, exit_: int) -> tuple[float, float]:
         """Relative error of `backend` in energy and latency at one exit, against the last backend."""
         mine, reference = self.rows[row].exits[backend][exit_], self.rows[row].exits[-1][exit_]
-        return mine.energy_j / reference.energy_j - 1, mine.latency_s / reference.latency_s - 1
+        return _relative(mine.energy_j, reference.energy_j), _relative(mine.latency_s, reference.latency_s)
 
     def worst(self, backend: int) -> tuple[float, float]:
         """The largest absolute relative errors of `backend` in energy and latency, over all rows and exits."""
@@ -42,6 +43,11 @@ class RecostTable:
             self.error(backend, row, k) for row, found in enumerate(self.rows) for k in range(len(found.exits[backend]))
         ]
         return max(abs(energy) for energy, _ in errors), max(abs(latency) for _, latency in errors)
+
+    def worst_elp(self, backend: int) -> float | None:
+        """The largest absolute relative error of `backend` in the expected ELP; None without exit rates."""
+        pairs = [(row.expected[backend][2], row.expected[-1][2]) for row in self.rows if row.expected]
+        return max((abs(_relative(*pair)) for pair in pairs), default=None)
 
     def text(self) -> str:
         """The table for a person: energy and latency at every exit by each backend, and how far they are apart."""
@@ -58,14 +64,17 @@ class RecostTable:
                 lines.append(f"  expected by {name}: {energy * 1e6:.4g} uJ, {latency * 1e6:.4g} us, {elp:.4g} J s")
         for backend, name in enumerate(self.backends[:-1]):
             energy, latency = self.worst(backend)
+            product = self.worst_elp(backend)
+            expected = "" if product is None else f", {product:.2%} in expected ELP"
             lines.append(
-                f"{name} is off {self.backends[-1]} by at most {energy:.1%} in energy and {latency:.1%} in latency"
+                f"{name} is off {self.backends[-1]} by at most {energy:.2%} in energy and {latency:.2%} in latency "
+                f"at any exit{expected}"
             )
         return "\n".join(lines)
 
     def _errors(self, row: int, exit_: int) -> str:
         found = [self.error(backend, row, exit_) for backend in range(len(self.backends) - 1)]
-        return "".join(f" ({energy:+.1%} energy, {latency:+.1%} latency)" for energy, latency in found)
+        return "".join(f" ({energy:+.2%} energy, {latency:+.2%} latency)" for energy, latency in found)
 
 
 def recost(
@@ -92,6 +101,13 @@ def recost(
         rates = exit_rates[number] if exit_rates is not None else None
         rows.append(Recosted(exits, tuple(_expected(costs, rates) for costs in exits) if rates is not None else ()))
     return RecostTable(tuple(backends), tuple(rows))
+
+
+def _relative(found: float, reference: float) -> float:
+    """Relative error; infinite where the reference costs nothing and what was found does."""
+    if reference == 0:
+        return 0.0 if found == 0 else math.inf
+    return found / reference - 1
 
 
 def _expected(costs: Sequence[ExitCost], rates: Sequence[float]) -> tuple[float, float, float]:

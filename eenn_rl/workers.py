@@ -4,10 +4,11 @@ Each worker holds a copy of the backend and gets one workload at a time. A worke
 and replaced; its workload gets the reason.
 """
 
+import contextlib
 import multiprocessing
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -24,6 +25,8 @@ from eenn_rl.workload import Workload
 Answer = CostReport | BackendError
 _GRACE_S = 2.0
 """How long a worker may take, beyond the limit, to interrupt its backend by itself."""
+_START_S = 120.0
+"""How long a worker may take to come up: it imports the plugin anew."""
 
 
 def _serve(backend: HardwareBackend, limit_s: float | None, connection: Connection) -> None:
@@ -63,10 +66,13 @@ class _Worker:
         if not self.ready:
             self._await_start()
         self.task, self.started = task, time.monotonic()
-        self.connection.send(workload)
+        with contextlib.suppress(OSError):  # a process that is gone is met when its answer is read
+            self.connection.send(workload)
 
     def _await_start(self) -> None:
         try:
+            if not self.connection.poll(_START_S):
+                raise BackendError(f"its worker process took longer than {_START_S:g} s to start")
             self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
@@ -120,7 +126,11 @@ class ParallelBackend:
 
     def evaluate_many(self, workloads: Sequence[Workload]) -> list[Answer]:
         """Cost many: for each workload, in order, its report or the `BackendError` with the reason."""
-        answers: list[Answer] = [BackendError("not evaluated")] * len(workloads)
+        answers = dict(self.as_they_come(workloads))
+        return [answers[number] for number in range(len(workloads))]
+
+    def as_they_come(self, workloads: Sequence[Workload]) -> Generator[tuple[int, Answer], None, None]:
+        """Number and answer of each workload, in the order in which they come."""
         waiting = deque(range(len(workloads)))
         busy: list[_Worker] = []
         self._start(min(self._settings.workers, len(workloads)))
@@ -132,13 +142,12 @@ class ParallelBackend:
                     worker.give(task, workloads[task])
                     busy.append(worker)
                 for worker, answer in self._collect(busy):
-                    answers[worker.task] = answer
                     busy.remove(worker)
                     idle.append(worker if worker in self._workers else self._start_one())
+                    yield worker.task, answer
         except BaseException:
             self.close()  # an interrupted worker would answer the next call with this one's result
             raise
-        return answers
 
     def _start(self, count: int) -> None:
         while len(self._workers) < count:

@@ -1,5 +1,6 @@
 """The evaluator: one number per architecture, the same however it is asked for."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -221,6 +222,8 @@ class FailingBackend(ClosedFormBackend):
             return report
         if self.how == "raises":
             raise RuntimeError("no such core")
+        if self.how == "ends the process":
+            raise SystemExit("no such core")
         cost = {"nan": float("nan"), "inf": float("inf"), "negative": -1.0}.get(self.how)
         if cost is not None:
             return CostReport((*report.exits[:-1], ExitCost(cost, 1.0)))
@@ -234,8 +237,8 @@ class BatchFailingBackend(FailingBackend):
         energy, latency, _ = BatchClosedFormBackend().evaluate_batch(stages, index)
         fits = np.ones(len(index), np.bool_)
         hit = np.array([*(stage.core == self.where for stage in stages), False])[index].any(axis=1)
-        if self.how == "raises" and hit.any():
-            raise RuntimeError("no such core")
+        if self.how in ("raises", "ends the process") and hit.any():
+            raise (RuntimeError if self.how == "raises" else SystemExit)("no such core")
         bad = {"nan": np.nan, "inf": np.inf, "negative": -1.0}.get(self.how, 0.0)
         last = (index >= 0).sum(axis=1) - 1
         energy[hit, last[hit]] = bad
@@ -245,7 +248,14 @@ class BatchFailingBackend(FailingBackend):
 @pytest.mark.parametrize("kind", [FailingBackend, BatchFailingBackend])
 @pytest.mark.parametrize(
     ("how", "reason"),
-    [("raises", "no such core"), ("nan", "nan"), ("inf", "inf"), ("negative", "-1"), ("exits", "exits")],
+    [
+        ("raises", "no such core"),
+        ("ends the process", "SystemExit: no such core"),
+        ("nan", "nan"),
+        ("inf", "inf"),
+        ("negative", "-1"),
+        ("exits", "exits"),
+    ],
 )
 def test_a_failing_backend_makes_an_architecture_infeasible(kind: Any, how: str, reason: str) -> None:
     """An exception or a cost that is none: lowest reward, the reason kept, counted; all others are untouched."""
@@ -267,6 +277,64 @@ def test_a_failing_backend_makes_an_architecture_infeasible(kind: Any, how: str,
     single = subject.evaluate(SPACE.decode(genomes[-1]))
     assert (single.reward, single.feasible, single.cost) == (subject.lowest_reward, False, None)
     assert reason in str(single.failure)
+
+
+class SlowBatchBackend(BatchClosedFormBackend):
+    """Hangs in every batch, and in single workloads that run a stage on one of the allocations `where`."""
+
+    def __init__(self, where: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        self.where = where
+        self.batches = 0
+
+    def evaluate(self, workload: Workload) -> CostReport:
+        if any(stage.core in self.where for stage in workload.stages):
+            time.sleep(30)
+        return super().evaluate(workload)
+
+    def evaluate_batch(self, stages: Sequence[Stage], index: npt.NDArray[np.int32]) -> Any:  # noqa: ARG002
+        self.batches += 1
+        time.sleep(30)
+
+
+def test_a_batch_that_takes_too_long_is_the_last(caplog: pytest.LogCaptureFixture) -> None:
+    """The limit of one evaluation for each of its workloads; then one by one, with the same results, and said so."""
+    backend = SlowBatchBackend()
+    subject = Evaluator(SPACE, backend, ESTIMATOR, Objective(), limit_s=0.3)
+    genomes = np.unique(sampled(8, 12), axis=0)
+    start = time.monotonic()
+    assert_equal(subject.evaluate_batch(genomes), made(Objective(), BatchClosedFormBackend()).evaluate_batch(genomes))
+    assert time.monotonic() - start < 20
+    assert backend.batches == 1
+    (warning,) = caplog.messages
+    assert "evaluate_batch took longer than" in warning
+
+
+def test_what_hangs_in_a_batch_and_alone_is_infeasible_with_the_reason() -> None:
+    """Every other architecture of the batch keeps its costs."""
+    subject = Evaluator(SPACE, SlowBatchBackend((3,)), ESTIMATOR, Objective(), limit_s=0.3)
+    genomes = np.unique(sampled(120, 9), axis=0)
+    hit = (genomes[:, :, 3] == 3).any(axis=1)
+    genomes = np.concatenate([genomes[~hit][:5], genomes[hit][:3]])
+    batch = subject.evaluate_batch(genomes)
+    assert batch.failures is not None
+    assert [reason for reason in batch.failures if reason] == ["took longer than 0.3 s"] * 3
+    sound = made(Objective(), BatchClosedFormBackend()).evaluate_batch(genomes[:-3])
+    assert (batch.reward[:-3] == sound.reward).all()
+
+
+def test_a_broken_batch_path_is_told_once_and_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+    """Where `evaluate` finds nothing wrong, the architectures are sound and only the fast path is lost."""
+
+    class Broken(BatchClosedFormBackend):
+        def evaluate_batch(self, stages: Sequence[Stage], index: npt.NDArray[np.int32]) -> Any:  # noqa: ARG002
+            index[:] = -1  # whatever it does to its arguments
+            return None
+
+    subject, genomes = made(backend=Broken()), np.unique(sampled(40, 13), axis=0)
+    assert_equal(subject.evaluate_batch(genomes), made(backend=BatchClosedFormBackend()).evaluate_batch(genomes))
+    assert len(caplog.messages) == 1
+    assert "evaluate_batch raised TypeError" in caplog.messages[0]
 
 
 def test_a_backend_that_mostly_fails_ends_the_search() -> None:

@@ -3,12 +3,13 @@
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from eenn_rl import memo as memo_module
 from eenn_rl.cost import CostReport, ExitCost, LayerCost, Span, StageCost, Violation
 from eenn_rl.errors import BackendError, InputFileError, InvalidValueError
 from eenn_rl.hardware import load_accelerator
@@ -140,6 +141,55 @@ def test_two_writers_share_one_memo(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT count(*) FROM reports").fetchone() == (2,)
     connection.close()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_was_learned_before_an_interruption_stays(
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle of a slow batch: what had come by then is in the file, from processes as well."""
+    path = tmp_path / "costs.sqlite"
+    slow = Counting()
+    with parallel(slow, max(workers, 1)) as spread:
+        memo = memoised(spread if workers else slow, path, "chip")
+        put, kept = memo._remember, []
+
+        def interrupt(found: Sequence[tuple[Workload, CostReport]]) -> None:
+            put(found)
+            kept.extend(found)
+            if len(kept) == 2:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(memo, "_remember", interrupt)
+        monkeypatch.setattr(memo_module, "_KEEP_EVERY_S", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            memo.evaluate_many(WORKLOADS)
+    again = Counting()
+    memoised(again, path, "chip").evaluate_many(WORKLOADS)
+    assert again.calls == len(WORKLOADS) - 2
+
+
+def test_a_memo_keeps_the_limit_of_one_evaluation() -> None:
+    """With a memo and no workers, a workload that hangs is told as such, and the others are answered."""
+
+    class Hanging(Counting):
+        def evaluate(self, workload: Workload) -> CostReport:
+            if workload == WORKLOADS[1]:
+                time.sleep(30)
+            return super().evaluate(workload)
+
+    answers = memoised(Hanging(), limit_s=0.3).evaluate_many(WORKLOADS)
+    assert [str(answer) for answer in answers if isinstance(answer, BackendError)] == ["took longer than 0.3 s"]
+    assert isinstance(answers[1], BackendError)
+
+
+def test_a_memo_that_is_damaged_while_it_is_used_is_one_line(tmp_path: Path) -> None:
+    """Not a traceback from SQLite in the middle of a search."""
+    path = tmp_path / "costs.sqlite"
+    memo = memoised(Counting(), path, "chip")
+    path.write_bytes(b"not a database at all, and long enough" * 100)
+    with pytest.raises(InputFileError, match=r"costs\.sqlite: expected a cost memo"):
+        memo.evaluate_many(WORKLOADS[:1])
 
 
 @dataclass(frozen=True)

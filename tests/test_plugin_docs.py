@@ -63,6 +63,7 @@ def test_the_numbers_of_the_docs_are_those_of_the_code() -> None:
     assert f"more than the limit ({guard.EVALUATION_LIMIT_S:.0f} s" in TEXT
     assert (evaluator.FAILURE_SHARE, evaluator.FAILURES_BEFORE) == (0.5, 20)
     assert "more than half of the architectures fail, and at least 20 did" in TEXT
+    assert f"each of its workloads, at most {guard.BATCH_LIMITS} times" in TEXT
     assert f"What version {hookspecs.API_VERSION} promises" in TEXT
     assert OLDEST_API_VERSION == 1
 

@@ -1,14 +1,16 @@
 """The same architectures by two backends: how far one is off."""
 
+import math
 from pathlib import Path
 
 import pytest
 
 from eenn_rl.architecture import Architecture, Exit
 from eenn_rl.branches import CLASSIFIER
+from eenn_rl.cost import ExitCost
 from eenn_rl.errors import BackendError, InvalidValueError
 from eenn_rl.hardware import load_accelerator
-from eenn_rl.recost import recost
+from eenn_rl.recost import Recosted, RecostTable, recost
 from eenn_rl.zoo import make_backbone
 from plugin_site import good_plugin, install
 
@@ -37,7 +39,7 @@ def test_errors_are_relative_to_the_last_backend() -> None:
             assert table.error(0, row, k) == (pytest.approx(1 / 1.1 - 1), pytest.approx(1.0))
     assert table.worst(0) == (pytest.approx(1 - 1 / 1.1), pytest.approx(1.0))
     text = table.text()
-    assert "recost_one is off recost_two by at most 9.1% in energy and 100.0% in latency" in text
+    assert "recost_one is off recost_two by at most 9.09% in energy and 100.00% in latency at any exit" in text
     assert text.count("exit 0:") == 2
 
 
@@ -50,6 +52,22 @@ def test_expected_costs_weigh_each_exit_by_its_rate() -> None:
     assert expected[0] == pytest.approx(0.75 * costs[0].energy_j + 0.25 * costs[1].energy_j)
     assert expected[2] == pytest.approx(elp)
     assert "expected by recost_one" in table.text()
+
+
+@pytest.mark.usefixtures("plugins")
+def test_the_expected_product_is_compared_too() -> None:
+    """A tenth less energy and twice the time: 1/1.1 x 2 of the reference's ELP, whatever the rates."""
+    table = recost([TWO_EXITS], ACCELERATOR, BACKBONE, ["recost_one", "recost_two"], exit_rates=[[0.75, 0.25]])
+    assert table.worst_elp(0) == pytest.approx(2 / 1.1 - 1)
+    assert f"{2 / 1.1 - 1:.2%} in expected ELP" in table.text()
+
+
+def test_a_reference_that_costs_nothing_divides_nothing() -> None:
+    """Zero against zero is no error; anything against zero is an infinite one."""
+    free, dear = ExitCost(0.0, 1.0), ExitCost(1.0, 1.0)
+    table = RecostTable(("a", "b"), (Recosted(((free, dear), (free, free)), ()),))
+    assert table.error(0, 0, 0) == (0.0, 0.0)
+    assert table.error(0, 0, 1) == (math.inf, 0.0)
 
 
 @pytest.mark.usefixtures("plugins")

@@ -1,4 +1,8 @@
-"""Numbers of segments and of the movements between them, by small integer ids: what the batch path gathers."""
+"""Numbers of segments and of the movements between them, by small integer ids: what the batch path gathers.
+
+An id is given out once all that belongs to it is in place: a layer model that raises, or a search's time limit that
+interrupts it, leaves no row half filled behind.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,12 +29,12 @@ class Column:
         self._data = np.zeros((16, *width), dtype)
         self.size = 0
 
-    def append(self, value: Any) -> None:
-        """Add one row."""
-        if self.size == len(self._data):
+    def put(self, row: int, value: Any) -> None:
+        """Write `row`: the next one, or one that is there already."""
+        if row == len(self._data):
             self._data = np.concatenate([self._data, np.zeros_like(self._data)])
-        self._data[self.size] = value
-        self.size += 1
+        self._data[row] = value
+        self.size = max(self.size, row + 1)
 
     @property
     def values(self) -> npt.NDArray[Any]:
@@ -58,36 +62,37 @@ class SegmentTable:
         """The id of a segment, walked when first met."""
         key = (tuple(self.walker.placer.number(layer) for layer in layers), bits, allocation)
         if key not in self._ids:
-            self._ids[key] = len(self.segments)
             streamed = resident = self.walker.walk(layers, bits, allocation)
             if self.walker.accelerator.resident_weights:
                 resident = self.walker.walk(layers, bits, allocation, resident=True)
-            self._append(streamed, resident)
+            self._ids[key] = self._add(streamed, resident)
         return self._ids[key]
 
-    def _append(self, streamed: Segment, resident: Segment) -> None:
-        self.segments.append((streamed, resident))
-        self.energy_j.append((streamed.energy_j, resident.energy_j))
-        self.latency_s.append((streamed.latency_s, resident.latency_s))
-        self.dram_s.append((streamed.dram_s, resident.dram_s))
+    def _add(self, streamed: Segment, resident: Segment) -> int:
+        new = len(self.segments)
+        self.energy_j.put(new, (streamed.energy_j, resident.energy_j))
+        self.latency_s.put(new, (streamed.latency_s, resident.latency_s))
+        self.dram_s.put(new, (streamed.dram_s, resident.dram_s))
         for column, amounts in ((self.weights, streamed.weight_bits), (self.peak, streamed.peak_bits)):
             row = np.zeros(column.values.shape[1])
             for core, bits in amounts:
                 row[core] = bits
-            column.append(row)
-        self.alone.append(not streamed.violations)
-        self.mask.append(sum(1 << core for core in streamed.cores))
-        self.exit.append(self.entry_id(streamed.exit))
+            column.put(new, row)
+        self.alone.put(new, not streamed.violations)
+        self.mask.put(new, sum(1 << core for core in streamed.cores))
+        self.exit.put(new, self.entry_id(streamed.exit))
         if streamed.needs not in self._need_ids:
-            self._need_ids[streamed.needs] = len(self.needs)
             self.needs.append(streamed.needs)
-        self.need.append(self._need_ids[streamed.needs])
+            self._need_ids[streamed.needs] = len(self.needs) - 1
+        self.need.put(new, self._need_ids[streamed.needs])
+        self.segments.append((streamed, resident))
+        return new
 
     def entry_id(self, tensor: Tensor) -> int:
         """The id of a tensor that segments start from."""
         if tensor not in self._entry_ids:
-            self._entry_ids[tensor] = len(self.entries)
             self.entries.append(tensor)
+            self._entry_ids[tensor] = len(self.entries) - 1
         return self._entry_ids[tensor]
 
 
@@ -166,10 +171,11 @@ class StageTable:
         layers = tuple(number(layer) for layer in stage.layers), tuple(number(layer) for layer in stage.branch_layers)
         key = (*layers, stage.bits, stage.core, stage.branch_core)
         if key not in self._ids:
-            self._ids[key] = len(self.stages)
-            self.stages.append(stage)
-            self.body.append(self.segments.id_of(stage.layers, stage.bits, stage.core))
-            self.branch.append(self.segments.id_of(stage.branch_layers, stage.bits, stage.branch_core))
+            new = len(self.stages)
+            self.body.put(new, self.segments.id_of(stage.layers, stage.bits, stage.core))
+            self.branch.put(new, self.segments.id_of(stage.branch_layers, stage.bits, stage.branch_core))
             entry = Tensor(DRAM, float(stage.layers[0].input_elements * stage.bits))
-            self.entry.append(self.segments.entry_id(entry))
+            self.entry.put(new, self.segments.entry_id(entry))
+            self.stages.append(stage)
+            self._ids[key] = new
         return self._ids[key]
