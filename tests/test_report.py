@@ -1,5 +1,6 @@
 """The report, from plain arrays and from a real run: complete where it promises to be, safe, small, not invented."""
 
+import json
 import re
 import shutil
 import time
@@ -8,6 +9,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -15,11 +17,12 @@ from eenn_rl.cost import CostReport, ExitCost, LayerCost, Span, StageCost
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.report import write_report
-from eenn_rl.report.drawing import STYLES, Dot, Drawing, Line, Rect, Text
-from eenn_rl.report.energy import energy_by_memory, energy_figure, rates_figure
+from eenn_rl.report.drawing import INK, STYLES, Dot, Drawing, Line, Rect, Text
+from eenn_rl.report.energy import energy_by_memory, energy_figure, memories_of, rates_figure
 from eenn_rl.report.front import MEASURES, MOST_POINTS, choose
+from eenn_rl.report.gathered import gather
 from eenn_rl.report.html import tag
-from eenn_rl.report.logged import Cloud, first_occurrences, staircase, thinned
+from eenn_rl.report.logged import WINDOWS, Cloud, first_occurrences, read_logged, staircase, thinned
 from eenn_rl.report.network import short_name
 from eenn_rl.report.png import image_bytes
 from eenn_rl.report.scales import Scale, padded
@@ -280,11 +283,111 @@ def test_energies_add_up() -> None:
     found = energy_by_memory([layer(3.0, dram=2.0), layer(1.0, dram=0.5, mac=0.5)])
     assert found == {"dram": 2.5, "mac": 0.5, "other": 1.0}
     stage = StageCost((layer(2e-6, dram=2e-6),), (layer(1e-6, mac=1e-6),), 2e-6, 1.0, 1e-6, 1.0)
-    drawing = energy_figure(CostReport((ExitCost(3e-6, 1),), stages=(stage,)))
+    report = CostReport((ExitCost(3e-6, 1),), stages=(stage,))
+    drawing = energy_figure(report, memories_of([report]))
     assert drawing is not None
     bars = [mark for mark in drawing.marks if isinstance(mark, Rect) and mark.tip]
     assert bars[0].width == pytest.approx(2 * bars[1].width)
-    assert energy_figure(CostReport((ExitCost(1, 1),))) is None
+    assert energy_figure(CostReport((ExitCost(1, 1),)), ["dram"]) is None
+
+
+def test_a_memory_has_one_colour_in_all_networks() -> None:
+    """Colours go by the order over all networks; what no colour is left for is put together, and nothing is lost."""
+    first, second = (
+        CostReport((ExitCost(1, 1),), stages=(StageCost((layer(sum(found.values()), **found),), (), 1, 1, 0, 0),))
+        for found in ({"dram": 5.0, "sram": 1.0}, {"sram": 2.0, "dram": 1.0, **{f"rf{n}": 0.1 for n in range(9)}})
+    )
+    memories = memories_of([first, second])
+    assert memories[:2] == ["dram", "sram"]
+    for report, total in ((first, 6.0), (second, 3.9)):
+        drawing = energy_figure(report, memories)
+        assert drawing is not None
+        bars = [mark for mark in drawing.marks if isinstance(mark, Rect) and mark.tip]
+        assert [bar.kind for bar in bars if ", dram:" in bar.tip] == ["c0"]
+        told = sum(float(bar.tip.split(": ")[1].split()[0]) for bar in bars)
+        assert told == pytest.approx(total * 1e6)
+
+
+def with_updates(folder: Path, evaluations: list[int], entropy: list[float]) -> Path:
+    """The small run with updates of a policy in its log."""
+    run = Path(shutil.copytree(small_run(), folder))
+    with h5py.File(run / "trajectories.h5", "r+") as file:
+        for name, values in (("evaluations", evaluations), ("entropy", entropy)):
+            file["updates"][name].resize(len(values), 0)
+            file["updates"][name][...] = values
+    return run
+
+
+def test_what_the_policy_came_to_prefer_is_told(tmp_path: Path) -> None:
+    """Shares are those of the architectures between two updates; entropies are the log's; both are drawn."""
+    run = with_updates(tmp_path / "run", [32, 64, 96], [1.5, 1.25, 0.5])
+    with open_log(run / "trajectories.h5") as log:
+        logged = read_logged(log)
+        genomes = log.columns("architecture", start=32, stop=64)["architecture"]
+    policy = logged.search.policy
+    assert policy is not None
+    assert policy.entropy.tolist() == [1.5, 1.25, 0.5]
+    names, shares = policy.preferences["bits"]
+    used = genomes[:, :, 0] >= 0
+    for choice, bits in enumerate(names):
+        assert shares[1, choice] == pytest.approx((genomes[:, :, 2][used] == int(bits)).mean())
+    text = write_report([run]).read_text(encoding="utf-8")
+    assert "after 64 evaluations: 1.25 nats" in text
+    assert "What the policy has come to prefer" in text
+    assert "policy up to here" in text
+    folder = write_report([run], tmp_path / "figures", "svg")
+    assert {"policy-entropy", "policy-bits", "policy-core-of-a-stage"} <= {path.stem for path in folder.iterdir()}
+
+
+def test_a_search_without_a_policy_says_so() -> None:
+    """Local search trains no policy: no entropy is drawn."""
+    text = report().read_text(encoding="utf-8")
+    assert "No policy was trained in this search" in text
+    assert "r0-entropy" not in text
+
+
+def test_thousands_of_updates_become_few_windows(tmp_path: Path) -> None:
+    """Windows are put together so that a figure stays readable; every entropy is kept."""
+    with open_log(with_updates(tmp_path / "run", list(range(1, 200)), [0.5] * 199) / "trajectories.h5") as log:
+        policy = read_logged(log).search.policy
+    assert policy is not None
+    assert len(policy.windows) <= WINDOWS
+    assert len(policy.entropy) == 199
+    assert policy.windows[-1] == 199
+
+
+def test_the_line_of_the_accuracy_is_the_searchs_own() -> None:
+    """The bound drawn holds the reserve kept on validation: feasible architectures are at or above it, none below."""
+    found = gather(small_run())
+    cloud = found.logged.cloud
+    assert found.floor is not None
+    assert (cloud.accuracy[cloud.feasible] >= found.floor).all()
+    with open_log(small_run() / "trajectories.h5") as log:
+        columns = log.columns("violations", "accuracy")
+    assert ((columns["violations"][:, 0] > 0) == (columns["accuracy"] < found.floor)).all()
+
+
+def test_the_deadline_is_a_line(tmp_path: Path) -> None:
+    """Where the worst case has a deadline, the latency figure shows it and the text says it."""
+    run = Path(shutil.copytree(small_run(), tmp_path / "run"))
+    with open_log(run / "trajectories.h5") as log:
+        middle = float(np.median(log.columns("latency_s")["latency_s"]))
+    config = json.loads((run / "config.json").read_text())
+    config["objective"]["deadline_s"] = middle
+    (run / "config.json").write_text(json.dumps(config))
+    text = write_report([run]).read_text(encoding="utf-8")
+    assert text.count("deadline (worst case)") == 1
+    assert "the worst case within" in text
+
+
+def test_dark_pages_have_light_ink() -> None:
+    """Every ink that is near the dark paper is replaced there, on screens alone; single figures stay light."""
+    text = report().read_text(encoding="utf-8")
+    dark = text[text.index("@media screen and (prefers-color-scheme:dark){svg") :].split("</style>")[0]
+    for kind, style in STYLES.items():
+        if INK in (style.fill, style.stroke):
+            assert f"svg .{kind}{{" in dark
+    assert "prefers-color-scheme" not in render(Drawing(1, 1, "x"), "x", standalone=True)
 
 
 def test_rates_are_as_long_as_they_are() -> None:
@@ -310,7 +413,6 @@ def test_every_text_is_escaped() -> None:
 def test_every_kind_of_mark_has_a_look() -> None:
     """No figure of a real run uses a style that is not in the table."""
     from eenn_rl.report.figures import figures_of
-    from eenn_rl.report.gathered import gather
 
     for name, drawing in figures_of(gather(small_run())):
         assert {mark.kind for mark in drawing.marks} <= STYLES.keys(), name

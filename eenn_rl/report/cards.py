@@ -1,8 +1,9 @@
 """The verified architectures, each on its own card."""
 
 import base64
+from collections.abc import Sequence
 
-from eenn_rl.report.energy import energy_figure, rates_figure
+from eenn_rl.report.energy import energy_figure, energy_parts, memories_of, rates_figure
 from eenn_rl.report.gathered import Card, Example, RunReport
 from eenn_rl.report.html import Markup, join, table, tag
 from eenn_rl.report.network import strip_figure
@@ -18,8 +19,8 @@ def figure(svg: str, caption: object = "", *, wide: bool = True) -> Markup:
     return tag("figure", tag("div", Markup(svg), class_="scroll"), described, class_="wide" if wide else "narrow")
 
 
-def card(run: RunReport, number: int, item: Card, prefix: str) -> Markup:
-    """Everything about one verified architecture."""
+def card(run: RunReport, number: int, item: Card, prefix: str, memories: Sequence[str]) -> Markup:
+    """Everything about one verified architecture; `memories` are in the order of their colours."""
     name = f"{prefix}-v{number}"
     verified = item.verified
     verdict = ("holds", "every bound holds") if verified.feasible else ("missed", "a bound is missed on test")
@@ -37,7 +38,7 @@ def card(run: RunReport, number: int, item: Card, prefix: str) -> Markup:
         ),
         tag("div", _numbers(item), _rates(item, name), class_="columns"),
         _timeline(run, item, name),
-        _energy(item, name),
+        _energy(item, name, memories),
         _examples(item),
         id=name,
         class_="card",
@@ -84,12 +85,21 @@ def _timeline(run: RunReport, item: Card, name: str) -> Markup:
     return figure(render(drawing, f"{name}-timeline"), caption)
 
 
-def _energy(item: Card, name: str) -> Markup:
-    drawing = energy_figure(item.costs[-1]) if item.costs else None
+def _energy(item: Card, name: str, memories: Sequence[str]) -> Markup:
+    drawing = energy_figure(item.costs[-1], memories) if item.costs else None
     if drawing is None:
         return tag("p", "This backend breaks energy down no further.", class_="missing") if item.costs else Markup("")
-    return figure(
-        render(drawing, f"{name}-energy"), "Energy by stage and memory level, for a sample that runs all of it."
+    rows = [
+        (part, *(f"{1e6 * found.get(memory, 0.0):.4g}" for memory in memories), f"{1e6 * sum(found.values()):.4g}")
+        for part, found in energy_parts(item.costs[-1])
+    ]
+    told = "Energy by stage and memory level, for a sample that runs all of it."
+    summary = tag("summary", "The same as a table (\u00b5J)")
+    return join(
+        (
+            figure(render(drawing, f"{name}-energy"), told),
+            tag("details", summary, table(("", *memories, "sum"), rows)),
+        )
     )
 
 
@@ -129,4 +139,5 @@ def cards(run: RunReport, prefix: str) -> Markup:
     if not run.cards:
         advice = f"No network has been verified yet. Train the best in full with: eenn-rl verify {run.path}"
         return tag("p", advice, class_="missing")
-    return join(card(run, number, item, prefix) for number, item in enumerate(run.cards, start=1))
+    memories = memories_of(item.costs[-1] for item in run.cards if item.costs)
+    return join(card(run, number, item, prefix, memories) for number, item in enumerate(run.cards, start=1))

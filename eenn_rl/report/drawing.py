@@ -23,40 +23,45 @@ class Style:
     weight: Literal["normal", "bold"] = "normal"
 
 
-INK, MUTED, FAINT, PAPER = "#1b1f24", "#5b6570", "#d5dae0", "#ffffff"
+INK, MUTED, PAPER, GRID, BOUND = "#1b1f24", "#5b6570", "#ffffff", "#e8ebee", "#00785a"
+ON_DARK = {INK: "#e8ebee", MUTED: "#a6b0bb", PAPER: "#14181d", GRID: "#2b323a", BOUND: "#4fc4a0"}
+"""What these become where the reader asks for a dark page; the palette serves both."""
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#7f7f7f")
 """Okabe and Ito's colours, which those who do not see red or green can tell apart (Color Universal Design, 2008)."""
 
+
+def text_on(colour: int) -> str:
+    """The kind of text that is read best on a colour of the palette."""
+    return "insidelight" if colour == 0 else "inside"
+
+
 STYLES: dict[str, Style] = {
     "axis": Style(stroke=MUTED),
-    "grid": Style(stroke="#e8ebee"),
+    "grid": Style(stroke=GRID),
     "tick": Style(fill=MUTED, size=12),
     "label": Style(fill=INK, size=13),
     "heading": Style(fill=INK, size=13, weight="bold"),
     "small": Style(fill=MUTED, size=11),
-    "inside": Style(fill=INK, size=11),
+    "inside": Style(fill="#14171a", size=11),
     "insidelight": Style(fill="#ffffff", size=11, weight="bold"),
     "feasible": Style(fill="#56b4e9", opacity=0.75),
-    "infeasible": Style(fill="#a3abb5", opacity=0.45),
+    "infeasible": Style(fill=PAPER, stroke="#8b95a1", width=0.9, opacity=0.6),
     "front": Style(stroke="#0072b2", width=2),
-    "frontpoint": Style(fill="#0072b2", stroke="#ffffff", width=1),
-    "predicted": Style(fill="#ffffff", stroke="#d55e00", width=2),
-    "measured": Style(fill="#d55e00", stroke="#ffffff", width=1.2),
+    "frontpoint": Style(fill="#0072b2", stroke=PAPER, width=1),
+    "predicted": Style(fill=PAPER, stroke="#d55e00", width=2),
+    "measured": Style(fill="#d55e00", stroke=PAPER, width=1.2),
     "arrow": Style(stroke="#d55e00", width=1.8),
     "interval": Style(stroke="#d55e00", width=1.2, opacity=0.6),
-    "static": Style(fill="#1b1f24", stroke="#ffffff", width=1),
-    "staticmeasured": Style(fill="#ffffff", stroke="#1b1f24", width=2),
-    "baseline": Style(stroke="#1b1f24", width=1, dash=(5, 4), opacity=0.7),
+    "static": Style(fill=INK, stroke=PAPER, width=1),
+    "staticmeasured": Style(fill=PAPER, stroke=INK, width=2),
+    "baseline": Style(stroke=INK, width=1, dash=(5, 4), opacity=0.7),
     "bound": Style(stroke="#009e73", width=1.5, dash=(2, 3)),
-    "boundtext": Style(fill="#00785a", size=11),
+    "boundtext": Style(fill=BOUND, size=11),
     "curve": Style(stroke="#0072b2", width=2),
     "curve2": Style(stroke="#e69f00", width=2),
-    "box": Style(fill="#f3f5f7", stroke=MUTED),
     "wire": Style(stroke=MUTED, width=1.5),
-    "off": Style(fill="#eceff2", stroke="#c2c9d1"),
     **{f"c{i}": Style(fill=colour) for i, colour in enumerate(PALETTE)},
     **{f"s{i}": Style(stroke=colour, width=2) for i, colour in enumerate(PALETTE)},
-    **{f"p{i}": Style(fill=colour, opacity=0.28) for i, colour in enumerate(PALETTE)},
 }
 
 

@@ -1,12 +1,14 @@
 """Where the energy goes: by memory level, for every stage and branch."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from eenn_rl.cost import CostReport, LayerCost
 from eenn_rl.report.drawing import PALETTE, Drawing, Rect, Text
 from eenn_rl.report.scales import Scale, number
 
 ROW, BAR, LEFT, TOP = 26.0, 17.0, 96.0, 34.0
+REST = "all others"
 
 
 def energy_by_memory(layers: Sequence[LayerCost]) -> dict[str, float]:
@@ -21,20 +23,36 @@ def energy_by_memory(layers: Sequence[LayerCost]) -> dict[str, float]:
     return total
 
 
-def energy_figure(report: CostReport) -> Drawing | None:
-    """Stacked bars of a sample that runs the whole network; None where the backend breaks nothing down."""
-    parts = [
+def energy_parts(report: CostReport) -> list[tuple[str, dict[str, float]]]:
+    """Every stage and branch by name, with its energies by memory."""
+    return [
         (f"{name} {k + 1}", energy_by_memory(layers))
         for k, stage in enumerate(report.stages)
         for name, layers in (("stage", stage.layers), ("branch", stage.branch_layers))
     ]
-    totals: dict[str, float] = {}
-    for _, found in parts:
-        for memory, value in found.items():
-            totals[memory] = totals.get(memory, 0.0) + value
-    memories = [name for name, value in sorted(totals.items(), key=lambda item: -item[1]) if value > 0]
-    if not memories:
+
+
+def memories_of(reports: Iterable[CostReport]) -> list[str]:
+    """Where energy goes in any of `reports`, most first: in this order each has one colour in all their figures."""
+    totals: Counter[str] = Counter()
+    for report in reports:
+        for _, found in energy_parts(report):
+            totals.update(found)
+    return [name for name, value in totals.most_common() if value > 0]
+
+
+def energy_figure(report: CostReport, memories: Sequence[str]) -> Drawing | None:
+    """Stacked bars of a sample that runs the whole network; None where the backend breaks nothing down.
+
+    Of more `memories` than the palette has colours, the last are put together.
+    """
+    parts = energy_parts(report)
+    if not memories or not any(sum(found.values()) > 0 for _, found in parts):
         return None
+    if len(memories) > len(PALETTE):
+        kept = list(memories[: len(PALETTE) - 1])
+        parts = [(name, _folded(found, kept)) for name, found in parts]
+        memories = [*kept, REST]
     widest = max(sum(found.values()) for _, found in parts) * 1e6
     told = "Bars are stages and branches of the whole path; colours are memories, MACs and links."
     drawing = Drawing(900, TOP + ROW * len(parts) + 46, "Energy by memory level, stage by stage", told)
@@ -48,6 +66,11 @@ def energy_figure(report: CostReport) -> Drawing | None:
         _bar(drawing, name, found, memories, scale, TOP + ROW * row)
     drawing.add(Text("label", (LEFT + 884) / 2, bottom + 36, "energy of one sample, \u00b5J", "middle"))
     return drawing
+
+
+def _folded(found: Mapping[str, float], kept: Sequence[str]) -> dict[str, float]:
+    told = {name: found[name] for name in kept if name in found}
+    return {**told, REST: sum(value for name, value in found.items() if name not in told)}
 
 
 def _bar(

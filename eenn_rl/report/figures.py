@@ -4,13 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from eenn_rl.report.drawing import Drawing
-from eenn_rl.report.energy import energy_figure, rates_figure
+from eenn_rl.report.energy import energy_figure, memories_of, rates_figure
 from eenn_rl.report.front import MEASURES, choose, front_figure
 from eenn_rl.report.gathered import RunReport
+from eenn_rl.report.logged import Preferences
 from eenn_rl.report.network import strip_figure
 from eenn_rl.report.png import save
-from eenn_rl.report.search_figures import curve_figure, preference_figure, shares_figure
+from eenn_rl.report.search_figures import curve_figure, entropy_figure, preference_figure, shares_figure
 from eenn_rl.report.sections import run_name
 from eenn_rl.report.svg import render
 from eenn_rl.report.timeline import timeline_figure
@@ -25,15 +29,25 @@ def figures_of(run: RunReport) -> Iterator[tuple[str, Drawing]]:
         search = run.logged.search
         yield "search-curve", curve_figure([(run_name(run), search)])
         yield "search-shares", shares_figure(search)
-        for what, (names, shares) in search.preferences.items():
-            yield f"search-{what.replace(' ', '-')}", preference_figure(what, names, shares, search.evaluations)
+        yield from _preferences("search", search.preferences, search.evaluations)
+        if search.policy is not None:
+            yield "policy-entropy", entropy_figure(search.policy)
+            yield from _preferences("policy", search.policy.preferences, search.policy.windows)
+    memories = memories_of(card.costs[-1] for card in run.cards if card.costs)
     for number, card in enumerate(run.cards, start=1):
         verified = card.verified
         yield f"network-{number}", strip_figure(card.architecture, run.accelerator, verified)
         yield f"rates-{number}", rates_figure(verified.predicted.exit_rates, verified.measured.exit_rates)
         if card.costs:
-            timeline, energy = timeline_figure(card.costs, run.accelerator), energy_figure(card.costs[-1])
+            timeline, energy = timeline_figure(card.costs, run.accelerator), energy_figure(card.costs[-1], memories)
             yield from ((f"{name}-{number}", d) for name, d in (("timeline", timeline), ("energy", energy)) if d)
+
+
+def _preferences(
+    who: str, preferences: Preferences, evaluations: npt.NDArray[np.int64]
+) -> Iterator[tuple[str, Drawing]]:
+    for what, (names, shares) in preferences.items():
+        yield f"{who}-{what.replace(' ', '-')}", preference_figure(what, names, shares, evaluations)
 
 
 def write_figures(run: RunReport, folder: Path, kind: Literal["svg", "png"]) -> list[Path]:

@@ -68,7 +68,7 @@ def front_figure(run: RunReport, chosen: Chosen, measure: Measure, number: str =
     )  # fmt: skip
     area = _frame(drawing, run, chosen, measure)
     area.axes(drawing, "accuracy, %", f"{measure.label}, {measure.unit}", y_ticks=6)
-    _bounds(drawing, area, run)
+    _bounds(drawing, area, run, measure)
     _points(drawing, area, chosen, measure)
     _front(drawing, area, chosen, measure)
     _baselines(drawing, area, run, measure)
@@ -87,6 +87,7 @@ def _frame(drawing: Drawing, run: RunReport, chosen: Chosen, measure: Measure) -
         accuracy.append(100 * static.accuracy)
         cost.append(getattr(static, measure.field) * measure.factor)
     for card in run.cards:
+        accuracy += [100 * bound for bound in card.verified.measured.accuracy_interval]
         for side in (card.verified.predicted, card.verified.measured):
             accuracy.append(100 * side.accuracy)
             cost.append(getattr(side, measure.field) * measure.factor)
@@ -109,20 +110,22 @@ def _bits(item: Any) -> str:
     return f"{exits[-1]['bits']} bits" if exits and "bits" in exits[-1] else ""
 
 
-def _bounds(drawing: Drawing, area: Frame, run: RunReport) -> None:
-    """The accuracy that has to be kept: as estimated, and as measured on test."""
-    tolerance = float(run.config["objective"]["accuracy_tolerance"])
-    kept = []
-    if "static" in run.baselines:
-        kept.append((run.baselines["static"]["accuracy"], "to keep, as estimated"))
+def _bounds(drawing: Drawing, area: Frame, run: RunReport, measure: Measure) -> None:
+    """The constraints on these axes: accuracy, as estimated and as measured on test; and the deadline."""
+    kept = [(run.floor, "to keep, as estimated")] if run.floor is not None else []
     if run.results:
-        kept.append((run.results.static.accuracy, "to keep on test"))
+        kept.append((run.results.static.accuracy - run.objective.accuracy_tolerance, "to keep on test"))
     for accuracy, label in kept:
-        floor = 100 * (accuracy - tolerance)
-        if area.x.low < floor < area.x.high:
-            at = area.x(floor)
-            drawing.line("bound", [(at, area.top), (at, area.bottom)], tip=f"accuracy {label}: {floor:.2f}%")
+        if area.x.low < 100 * accuracy < area.x.high:
+            at = area.x(100 * accuracy)
+            drawing.line("bound", [(at, area.top), (at, area.bottom)], tip=f"accuracy {label}: {100 * accuracy:.2f}%")
             drawing.add(Text("boundtext", at - 5, area.bottom - 8, label, "end"))
+    deadline = run.objective.deadline_s
+    if deadline is not None and measure.field == "latency_s" and area.y.low < deadline * measure.factor < area.y.high:
+        at = area.y(deadline * measure.factor)
+        tip = f"deadline of the worst case: {measure.text(deadline)}"
+        drawing.line("bound", [(area.left, at), (area.right, at)], tip=tip)
+        drawing.add(Text("boundtext", area.right - 6, at - 5, "deadline (worst case)", "end"))
 
 
 def _baselines(drawing: Drawing, area: Frame, run: RunReport, measure: Measure) -> None:
@@ -185,8 +188,7 @@ def _verified(drawing: Drawing, area: Frame, run: RunReport, measure: Measure) -
             for side in (predicted, measured)
         )
         low, high = (area.x(100 * bound) for bound in measured.accuracy_interval)
-        clip = (max(area.left, low), min(area.right, high))
-        drawing.line("interval", [(clip[0], end[1]), (clip[1], end[1])])
+        drawing.line("interval", [(low, end[1]), (high, end[1])])
         drawing.line("arrow", _shortened(start, end), arrow=True)
         tips = (_told(f"#{rank} predicted", predicted, measure), _told(f"#{rank} measured on test", measured, measure))
         drawing.add(Dot("predicted", *start, 4.5, tips[0], focus=True, shape="diamond"))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,15 @@ from eenn_rl.cost import CostReport
 from eenn_rl.errors import EennError, InputFileError
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.levels import LEVEL_EDGES
+from eenn_rl.objective import Objective
 from eenn_rl.report.logged import Logged, read_logged
 from eenn_rl.results import Results, Verified
 from eenn_rl.serialization import to_json
 from eenn_rl.stored_run import StoredRun, open_stored_run
 from eenn_rl.workload import Workload, workload_of
+
+if TYPE_CHECKING:
+    from eenn_rl.trajectory import RunMeta
 
 EXAMPLES = 8
 """Inputs shown of those that leave at each exit."""
@@ -49,7 +53,7 @@ class Card:
 
 @dataclass(frozen=True, eq=False)
 class RunReport:
-    """One run."""
+    """One run. `floor` is the accuracy that the search had to keep on validation; None without a static network."""
 
     path: Path
     config: dict[str, Any]
@@ -58,6 +62,9 @@ class RunReport:
     accelerator: AcceleratorSpec
     backbone: dict[str, Any]
     baselines: dict[str, Any]
+    objective: Objective
+    floor: float | None
+    seeds: dict[str, int]
     versions: dict[str, str]
     backend: dict[str, str]
     tables: dict[str, Any]
@@ -86,6 +93,9 @@ def gather(path: Path) -> RunReport:
         accelerator=run.accelerator,
         backbone=meta.backbone,
         baselines=dict(meta.baselines),
+        objective=run.config.objective,
+        floor=_floor(run.config.objective, meta),
+        seeds=dict(meta.seeds),
         versions=dict(meta.versions),
         backend=dict(meta.backend),
         tables=dict(meta.tables_info),
@@ -93,6 +103,15 @@ def gather(path: Path) -> RunReport:
         results=run.results,
         cards=_cards(run),
     )
+
+
+def _floor(objective: Objective, meta: "RunMeta") -> float | None:
+    samples = meta.tables_info.get("independent_samples") or (
+        meta.tables["confidence"].shape[1] if "confidence" in meta.tables else 0
+    )
+    if "static" not in meta.baselines or not samples:
+        return None
+    return objective.accuracy_floor(float(meta.baselines["static"]["accuracy"]), int(samples))
 
 
 def _cards(run: StoredRun) -> tuple[Card, ...]:

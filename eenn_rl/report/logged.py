@@ -38,20 +38,39 @@ class Cloud:
         return Cloud(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
+Preferences = dict[str, tuple[tuple[str, ...], Floats]]
+"""By kind of decision: the names of its choices, and the share of each in each window, [w, choices]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Policy:
+    """How the policy changed while it was trained: `entropy` [u] at each update, in nats per decision.
+
+    `evaluations` int [u] had been done before the update; `windows` int [w] are the ends of the windows of
+    `preferences`, which tell what the policy proposed: up to each update, some put together where there are many.
+    """
+
+    evaluations: npt.NDArray[np.int64]
+    entropy: Floats
+    windows: npt.NDArray[np.int64]
+    preferences: Preferences
+
+
 @dataclass(frozen=True, eq=False)
 class Search:
     """How a search went, by distinct evaluations: `evaluations` int [w] is how many had been done after each window.
 
     `best` is the greatest share of ELP saved by a feasible architecture so far (NaN before the first), `feasible` the
     share of feasible ones within the window, `diversity` [w] the mean entropy of the choices in it, 0..1 of the
-    greatest possible. `preferences` hold the share of each choice in the window, [w, choices], by kind of decision.
+    greatest possible. `policy` is None where none was trained, or its updates were not logged.
     """
 
     evaluations: npt.NDArray[np.int64]
     best: Floats
     feasible: Floats
     diversity: Floats
-    preferences: dict[str, tuple[tuple[str, ...], Floats]]
+    preferences: Preferences
+    policy: Policy | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +155,7 @@ def read_logged(log: "TrajectoryLog") -> Logged:
     return Logged(
         episodes=len(log),
         cloud=cloud,
-        search=_search(cloud, columns["elp_reduction"][rows], meta),
+        search=_search(cloud, columns["elp_reduction"][rows], meta, _policy(log, cloud, meta)),
         broken=broken,
         failures=_reasons(log, failing),
         seconds=seconds,
@@ -166,7 +185,18 @@ def _reasons(log: "TrajectoryLog", failing: Indices) -> tuple[tuple[str, int], .
     return tuple(sorted(counts.items(), key=lambda item: -item[1])[:MOST_REASONS])
 
 
-def _search(cloud: Cloud, saved: Floats, meta: Any) -> Search:
+def _policy(log: "TrajectoryLog", cloud: Cloud, meta: Any) -> Policy | None:
+    updates = log.updates()
+    known = updates["evaluations"] <= len(cloud)  # a search that is going on may be ahead of its episodes
+    evaluations, entropy = updates["evaluations"][known], updates["entropy"][known]
+    if not len(evaluations):
+        return None
+    ends = evaluations[np.unique(np.linspace(0, len(evaluations) - 1, WINDOWS).astype(np.int64))]
+    windows = list(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True))
+    return Policy(evaluations, entropy, ends, _preferences(cloud.genomes, windows, meta))
+
+
+def _search(cloud: Cloud, saved: Floats, meta: Any, policy: Policy | None) -> Search:
     n = len(cloud)
     edges = np.unique(np.linspace(0, n, min(WINDOWS, n) + 1).astype(np.int64)) if n else np.zeros(1, np.int64)
     windows = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
@@ -180,6 +210,7 @@ def _search(cloud: Cloud, saved: Floats, meta: Any) -> Search:
         feasible=np.array([float(cloud.feasible[a:b].mean()) for a, b in windows]),
         diversity=np.mean(entropies, axis=0) if entropies and windows else np.zeros(0),
         preferences=shares,
+        policy=policy,
     )
 
 
@@ -192,9 +223,7 @@ def _entropy(shares: Floats) -> Floats:
     return entropy
 
 
-def _preferences(
-    genomes: npt.NDArray[np.int16], windows: list[tuple[int, int]], meta: Any
-) -> dict[str, tuple[tuple[str, ...], Floats]]:
+def _preferences(genomes: npt.NDArray[np.int16], windows: list[tuple[int, int]], meta: Any) -> Preferences:
     """For each kind of decision the names of its choices and their shares in each window."""
     blocks = [str(block["name"]) for block in meta.backbone["blocks"]]
     branches = [str(name) for name in meta.space["branches"]]

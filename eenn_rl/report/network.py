@@ -3,12 +3,10 @@
 from eenn_rl.architecture import Architecture
 from eenn_rl.branches import branch_layers
 from eenn_rl.hardware import AcceleratorSpec
-from eenn_rl.report.drawing import PALETTE, Drawing, Rect, Text
+from eenn_rl.report.drawing import PALETTE, Drawing, Rect, Text, text_on
 from eenn_rl.results import Verified
 
 LEAST_WIDTH, ROOM = 98.0, 860.0
-DARK = {0, 2, 5, 7}
-"""Colours of the palette that need light text."""
 
 
 def colour_of(allocation: int) -> int:
@@ -62,7 +60,7 @@ def _box(
     x, y, width, height = place
     colour = colour_of(allocation)
     drawing.add(Rect(f"c{colour}", x, y, width, height, tip, radius=4))
-    kind = "insidelight" if colour in DARK else "inside"
+    kind = text_on(colour)
     first = y + height / 2 - 7.5 * (len(lines) - 1) + 4
     for number, line in enumerate(lines):
         drawing.add(Text(kind, x + width / 2, first + 15 * number, _cut(line, width), "middle"))
@@ -96,7 +94,7 @@ def _exit(
     drawing.add(Text("heading", x, 193, f"{100 * rate:.1f}% leave", "middle"))
     threshold = verified.thresholds[stage]
     last = stage == len(architecture.exits) - 1
-    text = "all that is left" if last else "off" if threshold > 1 else f"if at least {_share(threshold)} sure"
+    text = "all that is left" if last else "off" if threshold > 1 else f"if \u2265 {_share(threshold)} sure"
     drawing.add(Text("small", x, 209, text, "middle"))
 
 

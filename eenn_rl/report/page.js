@@ -108,6 +108,13 @@
     if (active && active.matches("svg [tabindex]")) showFor(active); else hide();
   }, { passive: true });
 
+  // On paper nothing can be opened.
+  const opened = [];
+  addEventListener("beforeprint", () => {
+    for (const closed of document.querySelectorAll("details:not([open])")) { closed.open = true; opened.push(closed); }
+  });
+  addEventListener("afterprint", () => { for (const details of opened.splice(0)) details.open = false; });
+
   // One stop of the Tab key per figure; the arrow keys go from mark to mark, by rising x.
   for (const svg of document.querySelectorAll("svg")) {
     const stops = [...svg.querySelectorAll("[tabindex]")];

@@ -10,7 +10,7 @@ from eenn_rl.report.comparison import comparison
 from eenn_rl.report.gathered import RunReport
 from eenn_rl.report.html import Markup, join, tag
 from eenn_rl.report.sections import run_name, run_sections
-from eenn_rl.report.svg import style_rules
+from eenn_rl.report.svg import dark_rules, style_rules
 
 MARKER = "<!-- eenn-rl report -->"
 """Stands at the beginning of every report, so that a report may replace a report and nothing else."""
@@ -20,7 +20,8 @@ def page(runs: Sequence[RunReport]) -> str:
     """The report of one or more runs."""
     files = resources.files("eenn_rl.report")
     script = files.joinpath("page.js").read_text(encoding="utf-8")
-    style = files.joinpath("page.css").read_text(encoding="utf-8") + "\n" + style_rules("svg")
+    dark = f"@media screen and (prefers-color-scheme:dark){{{dark_rules()}}}"
+    style = "\n".join((files.joinpath("page.css").read_text(encoding="utf-8"), style_rules(), dark))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     title = "eenn-rl: " + ", ".join(run_name(run) for run in runs)

@@ -1,14 +1,19 @@
 """The sections of one run: what was found, the front, the networks, the search, where it all came from."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from eenn_rl.objective import Objective
 from eenn_rl.report.cards import cards, figure
 from eenn_rl.report.front import MEASURES, Chosen, choose, cloud_data, front_figure
 from eenn_rl.report.gathered import RunReport
 from eenn_rl.report.html import Markup, join, table, tag
-from eenn_rl.report.search_figures import curve_figure, preference_figure, shares_figure
+from eenn_rl.report.logged import Policy, Preferences
+from eenn_rl.report.provenance import provenance
+from eenn_rl.report.search_figures import curve_figure, entropy_figure, preference_figure, shares_figure
 from eenn_rl.report.svg import render
 from eenn_rl.report.words import elp, energy, genome_text, latency, names_of, percent, points
 
@@ -25,7 +30,7 @@ def run_sections(run: RunReport, prefix: str) -> Markup:
             _front_section(run, chosen, prefix),
             tag("section", tag("h2", "Verified networks"), cards(run, prefix), id=f"{prefix}-verified"),
             _search_section(run, prefix),
-            _provenance(run, prefix),
+            provenance(run, prefix),
             _data(run, chosen, prefix),
         )
     )
@@ -106,14 +111,28 @@ def _front_section(run: RunReport, chosen: Chosen, prefix: str) -> Markup:
         "figure, by feasibility; the front is complete. A mark tells how many share its cell."
     )
     note += (
-        " Accuracy is the estimator's, on validation; arrows lead from there to what full training measured on test, "
-        "with its 95% interval. With the keyboard: Tab to the figure, then the arrow keys."
+        f" {_constraints(run.objective)} Accuracy is the estimator's, on validation; arrows lead from there to what "
+        "full training measured on test, with its 95% interval. With the keyboard: Tab to the figure, then arrow keys."
     )
     return tag(
         "section", tag("h2", "Accuracy against cost"),
         tag("div", *switches, tag("div", *plots, class_="plots"), class_="switch"), tag("p", note, class_="caption"),
         _front_table(run, chosen), id=f"{prefix}-front",
     )  # fmt: skip
+
+
+def _constraints(objective: Objective) -> str:
+    """What a feasible architecture keeps to, in a sentence."""
+    parts = [
+        f"at most {100 * objective.accuracy_tolerance:g} points below the static 8-bit network, with some in reserve",
+        f"the path to the last exit at most {100 * objective.overhead:g}% dearer in energy and in latency",
+        f"every exit used by at least {100 * objective.min_exit_rate:g}% of the inputs",
+    ]
+    if objective.deadline_s is not None:
+        parts.append(f"the worst case within {latency(objective.deadline_s)}")
+    if objective.memory_bytes is not None:
+        parts.append(f"all weights within {objective.memory_bytes:,.0f} bytes")
+    return f"Feasible: {'; '.join(parts)}."
 
 
 def _front_table(run: RunReport, chosen: Chosen) -> Markup:
@@ -134,21 +153,39 @@ def _search_section(run: RunReport, prefix: str) -> Markup:
     search = run.logged.search
     if not len(search.evaluations):
         return Markup("")
-    preferences = [
-        figure(
-            render(preference_figure(what, names, shares, search.evaluations), f"{prefix}-prefer{number}"), wide=False
-        )
-        for number, (what, (names, shares)) in enumerate(search.preferences.items())
-    ]
     return tag(
         "section", tag("h2", "The search"),
         figure(render(curve_figure([(run_name(run), search)]), f"{prefix}-curve"),
                "The best feasible architecture so far, as estimated, against the static 8-bit network."),
         figure(render(shares_figure(search), f"{prefix}-shares"),
                "By windows of the search: how much of what was proposed was feasible, how varied the choices were."),
-        tag("h3", "What was chosen, as the search went on"), tag("div", *preferences, class_="grid"),
+        _policy(search.policy, prefix),
+        tag("h3", "What was chosen, as the whole search went on"),
+        _preferences(search.preferences, search.evaluations, f"{prefix}-prefer"),
         tag("h3", "Constraints that were broken"), _broken(run), id=f"{prefix}-search",
     )  # fmt: skip
+
+
+def _policy(policy: Policy | None, prefix: str) -> Markup:
+    if policy is None:
+        return tag("p", "No policy was trained in this search, or its log does not tell.", class_="missing")
+    return join(
+        (
+            tag("h3", "The policy"),
+            figure(render(entropy_figure(policy), f"{prefix}-entropy"),
+                   "The policy's entropy at each of its updates: the lower, the more decided it has become."),
+            tag("h3", "What the policy has come to prefer"),
+            _preferences(policy.preferences, policy.windows, f"{prefix}-policy"),
+        )
+    )  # fmt: skip
+
+
+def _preferences(preferences: Preferences, evaluations: npt.NDArray[np.int64], name: str) -> Markup:
+    figures = [
+        figure(render(preference_figure(what, names, shares, evaluations), f"{name}{number}"), wide=False)
+        for number, (what, (names, shares)) in enumerate(preferences.items())
+    ]
+    return tag("div", *figures, class_="grid")
 
 
 def _broken(run: RunReport) -> Markup:
@@ -163,64 +200,6 @@ def _broken(run: RunReport) -> Markup:
         parts.append(tag("h3", "Failures of the backend"))
         parts.append(table(("reason", "episodes"), [(reason, f"{count:,}") for reason, count in run.logged.failures]))
     return join(parts)
-
-
-def _flat(data: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as ``a.b`` and text."""
-    if isinstance(data, dict) and data:
-        for key, value in data.items():
-            yield from _flat(value, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, ", ".join(map(str, data)) if isinstance(data, list) else "none" if data is None else str(data)
-
-
-def _provenance(run: RunReport, prefix: str) -> Markup:
-    accelerator = run.accelerator
-    cores = [
-        (core.name, core.kind, " x ".join(str(d.size) for d in core.array), ", ".join(map(str, core.supported_bits)),
-         f"{core.clock_hz / 1e6:g} MHz", core.source or accelerator.source)
-        for core in accelerator.cores
-    ]  # fmt: skip
-    return tag(
-        "section", tag("h2", "Where this comes from"),
-        tag("p", "Made by: ", tag("code", f"eenn-rl train --config {run.path}/config.json")),
-        tag("p", "Every logged episode again, bit by bit: ", tag("code", f"eenn-rl replay {run.path}/trajectories.h5")),
-        _estimator(run),
-        tag("h3", f"Accelerator: {accelerator.name}"),
-        tag("p", accelerator.description, " Source: ", accelerator.source or "not stated"),
-        table(("core", "kind", "array", "bits", "clock", "source"), cores),
-        tag("details", tag("summary", "Configuration"), table(("setting", "value"), list(_flat(run.config)))),
-        tag("details", tag("summary", "Versions"), table(("part", "version"), _versions(run))),
-        id=f"{prefix}-provenance",
-    )  # fmt: skip
-
-
-def _versions(run: RunReport) -> list[tuple[str, str]]:
-    return [*run.versions.items(), *((f"backend {key}", value) for key, value in run.backend.items())]
-
-
-def _estimator(run: RunReport) -> Markup:
-    """What the estimator is, and how far off it was where that was measured."""
-    tables = run.tables
-    samples = f"{tables['independent_samples']:,} independent " if tables.get("independent_samples") else ""
-    data, rule = tables.get("dataset", "unknown data"), tables.get("confidence_rule", "unknown")
-    origin = f"Estimator: accuracy tables measured on {samples}validation images of {data}"
-    told = [f"{origin}, confidence rule {rule}, fingerprint {run.fingerprint[:16]}."]
-    if tables.get("notes"):
-        told.append(str(tables["notes"]))
-    if run.cards:
-        offsets = [c.verified.measured.accuracy - c.verified.predicted.accuracy for c in run.cards]
-        pairs = [
-            pair for c in run.cards
-            for pair in zip(c.verified.predicted.exit_rates, c.verified.measured.exit_rates, strict=True)
-        ]  # fmt: skip
-        rates = sum(abs(a - b) for a, b in pairs) / len(pairs)
-        told.append(
-            f"Measured error over the {len(offsets)} networks trained in full: accuracy "
-            f"{', '.join(map(points, offsets))} points (measured on test less predicted), exit rates off by "
-            f"{100 * rates:.1f} points on average."
-        )
-    return join(tag("p", sentence) for sentence in told)
 
 
 def _data(run: RunReport, chosen: Chosen, prefix: str) -> Markup:

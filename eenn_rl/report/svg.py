@@ -3,7 +3,7 @@
 import re
 from html import escape
 
-from eenn_rl.report.drawing import INK, STYLES, Dot, Drawing, Line, Mark, Rect, Style, Text
+from eenn_rl.report.drawing import ON_DARK, STYLES, Dot, Drawing, Line, Mark, Rect, Style, Text
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -24,6 +24,16 @@ def style_rules(scope: str = "svg") -> str:
     """CSS for every kind of mark below `scope`."""
     rules = [f"{scope} .{kind}{{{_declarations(style)}}}" for kind, style in STYLES.items()]
     return f"{scope} text{{font-family:{FONT};stroke:none;pointer-events:none}}\n" + "\n".join(rules)
+
+
+def dark_rules(scope: str = "svg") -> str:
+    """CSS for the kinds of marks that look otherwise on a dark page."""
+    rules = []
+    for kind, style in STYLES.items():
+        found = [(name, getattr(style, name)) for name in ("fill", "stroke") if getattr(style, name) in ON_DARK]
+        if found:
+            rules.append(f"{scope} .{kind}{{{';'.join(f'{name}:{ON_DARK[colour]}' for name, colour in found)}}}")
+    return "\n".join(rules)
 
 
 def _declarations(style: Style) -> str:
@@ -113,6 +123,3 @@ def _text(mark: Text) -> str:
     turn = f' transform="rotate(-90 {number(mark.x)} {number(mark.y)})"' if mark.turned else ""
     place = f'x="{number(mark.x)}" y="{number(mark.y)}"'
     return f'<text class="{escaped(mark.kind)}" {place}{anchor}{turn}>{escaped(mark.text)}</text>'
-
-
-__all__ = ["INK", "arrow_head", "corners", "escaped", "number", "render", "style_rules"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from eenn_rl.cost import CostReport, Span
 from eenn_rl.hardware import AcceleratorSpec
-from eenn_rl.report.drawing import Drawing, Rect, Text
+from eenn_rl.report.drawing import Drawing, Rect, Text, text_on
 from eenn_rl.report.scales import Scale, number
 
 ROW, BAR, HEAD, LEFT = 21.0, 15.0, 26.0, 96.0
@@ -59,16 +59,16 @@ def _panel(
         drawing.add(Text("tick", LEFT - 8, top + HEAD + ROW * number_ + 14, name, "end"))
         drawing.line("grid", [(LEFT, top + HEAD + ROW * (number_ + 1)), (884, top + HEAD + ROW * (number_ + 1))])
     for span in report.timeline:
-        kind = f"c{_stage_colour(span.label)}"
+        colour = _stage_colour(span.label)
         width = max(1.0, time(span.end_s * 1e6) - time(span.start_s * 1e6))
         label = counted_from_one(span.label)
         tip = f"{span.resource}: {label}, {span.start_s * 1e6:.4g} to {span.end_s * 1e6:.4g} \u00b5s"
         for name in _split(span, accelerator):
             y = top + HEAD + ROW * rows.index(name) + (ROW - BAR) / 2
-            drawing.add(Rect(kind, time(span.start_s * 1e6), y, width, BAR, tip, radius=2))
+            drawing.add(Rect(f"c{colour}", time(span.start_s * 1e6), y, width, BAR, tip, radius=2))
             if width > 7 * len(label):
-                light = "insidelight" if kind in ("c0", "c2", "c5", "c7") else "inside"
-                drawing.add(Text(light, time(span.start_s * 1e6) + width / 2, y + 11.5, label, "middle"))
+                middle = time(span.start_s * 1e6) + width / 2
+                drawing.add(Text(text_on(colour), middle, y + 11.5, label, "middle"))
 
 
 def counted_from_one(label: str) -> str:

@@ -22,22 +22,22 @@ def points(difference: float) -> str:
 
 def percents(shares: Sequence[float]) -> str:
     """Shares of several exits."""
-    return " / ".join(f"{100 * share:.1f}" for share in shares) + " %"
+    return " / ".join(f"{100 * share:.1f}" for share in shares) + "\u00a0%"
 
 
 def energy(value: float) -> str:
     """An energy in uJ."""
-    return f"{value * 1e6:.4g} \u00b5J"
+    return f"{value * 1e6:.4g}\u00a0\u00b5J"
 
 
 def latency(value: float) -> str:
     """A time in us."""
-    return f"{value * 1e6:.4g} \u00b5s"
+    return f"{value * 1e6:.4g}\u00a0\u00b5s"
 
 
 def elp(value: float) -> str:
     """An energy-latency product in nJ s."""
-    return f"{value * 1e9:.4g} nJ\u202fs"
+    return f"{value * 1e9:.4g}\u00a0nJ\u202fs"
 
 
 def architecture_lines(architecture: Architecture, accelerator: AcceleratorSpec) -> list[str]:
