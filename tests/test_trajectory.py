@@ -198,6 +198,7 @@ def test_a_resumed_search_that_differs_is_told_where(tmp_path: Path, rng: np.ran
     whole.rewards[13, whole.lengths[13] - 1] += 1e-9
     with TrajectoryWriter.resume(tmp_path / "log.h5") as writer:
         writer.rewind(10)
+        assert len(writer) == 20
         with pytest.raises(TrajectoryError, match=rf"episode 13, step {whole.lengths[13] - 1}, rewards: logged"):
             writer.add_episodes(part(whole, 10, 20))
         with pytest.raises(TrajectoryError, match="at least 21 episodes"):
@@ -295,21 +296,45 @@ def test_flushes_come_by_themselves(tmp_path: Path, rng: np.random.Generator, mo
     monkeypatch.setattr("eenn_rl.trajectory.writer.time.monotonic", lambda: clock[0])
     with TrajectoryWriter.create(tmp_path / "log.h5", sample_meta()) as writer:
         writer.add_episodes(sample_batch(rng, 3))
-        assert writer.saved == 0
+        assert (len(writer), writer.saved) == (3, 0)
         clock[0] += 0.6
         writer.add_episodes(sample_batch(rng, 3))
-        assert writer.saved == 6
+        assert (len(writer), writer.saved) == (6, 6)
         writer._flush_cost = 30.0
         clock[0] += 4.9
         writer.add_episodes(sample_batch(rng, 3))
-        assert writer.saved == 6
+        assert (len(writer), writer.saved) == (9, 6)
         clock[0] += 0.2
         writer.add_episodes(sample_batch(rng, 3))
-        assert writer.saved == 12
+        assert (len(writer), writer.saved) == (12, 12)
 
 
-def test_an_interrupt_while_flushing_waits(tmp_path: Path, rng: np.random.Generator) -> None:
-    """Ctrl-C in the middle of a flush arrives after it, with everything saved."""
+def test_what_fails_beside_the_search_is_told_to_it(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An episode that cannot be written is no silent loss: the error reaches a later call, the file stays as it was."""
+    path = tmp_path / "log.h5"
+    with TrajectoryWriter.create(path, sample_meta()) as writer:
+        writer.add_episodes(sample_batch(rng, 20))
+
+    def fail(*_arguments: object) -> None:
+        raise MemoryError
+
+    writer = TrajectoryWriter.resume(path)
+    monkeypatch.setattr("eenn_rl.trajectory.writer._place", fail)
+    with pytest.raises(MemoryError):  # noqa: PT012  (which of the calls tells it is a matter of time)
+        writer.add_episodes(sample_batch(rng, 20))
+        writer.flush()
+    monkeypatch.undo()
+    writer.add_episodes(sample_batch(rng, 5))
+    writer.close()
+    with open_log(path) as log:
+        assert len(log) == 20
+        assert broken_links(next(log.blocks(99)), UNSEALED).size == 0
+
+
+def test_an_interrupt_leaves_a_flush_whole(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Ctrl-C in the middle of a flush strikes the caller, not the flush: everything is saved."""
     writer = TrajectoryWriter.create(tmp_path / "log.h5", sample_meta())
     writer.add_episodes(sample_batch(rng, 30))
     publish = writer._published.publish

@@ -16,7 +16,7 @@ from eenn_rl.trajectory.schema import (
     Column,
     Dimensions,
     TrajectoryError,
-    chunk_rows,
+    chunk_shape,
     dataset_path,
 )
 
@@ -84,7 +84,7 @@ def _create(file: Any, path: str, column: Column, dimensions: Dimensions) -> Non
         path,
         shape=(0, *row),
         maxshape=(None, *row),
-        chunks=(chunk_rows(column, dimensions), *row),
+        chunks=chunk_shape(column, dimensions),
         dtype=column.dtype,
         **compression(np.dtype(column.dtype)),
     )
@@ -102,10 +102,10 @@ def _write_table(file: Any, path: str, table: np.ndarray[Any, Any]) -> None:
 
 
 def compression(dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Deflate, which every HDF5 reader knows, at its fastest; measured in benchmarks/log_size.py.
+    """Deflate, which every HDF5 reader knows; measured in benchmarks/log_size.py.
 
-    Observations (float32, mostly repeated) gain nothing from regrouping their bytes, other numbers do. Level 4
-    would make files a quarter smaller for twice the time, more than a fast search has to spare.
+    Level 3 is as fast here as level 1 and leaves a third less; level 4 takes half as long again and leaves no less.
+    Observations (float32, mostly repeated) gain nothing from regrouping their bytes, other numbers do.
     """
     regroup = dtype.itemsize > 1 and dtype.kind != "S" and dtype != np.dtype("<f4")
-    return {"compression": "gzip", "compression_opts": 1, "shuffle": regroup}
+    return {"compression": "gzip", "compression_opts": 3, "shuffle": regroup}

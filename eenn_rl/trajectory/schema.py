@@ -122,8 +122,10 @@ GROUPS: dict[str, tuple[Column, ...]] = {
 OPTIONAL = ("updates",)
 """Groups that an older log may lack as a whole."""
 
-CHUNK_BYTES = 1 << 19
+CHUNK_BYTES = 1 << 16
 """Aim for one chunk, before compression."""
+TILE = 64
+"""Values of a row in one chunk: of an observation, most parts stay equal for many steps, and deflate sees that."""
 
 
 def dataset_path(group: str, column: Column) -> str:
@@ -131,9 +133,13 @@ def dataset_path(group: str, column: Column) -> str:
     return f"verifications/{column.name}" if group == "verification_text" else f"{group}/{column.name}"
 
 
-def chunk_rows(column: Column, dimensions: Dimensions) -> int:
-    """Rows per chunk: a power of two of at most `CHUNK_BYTES`, between 16 and 1024."""
+def chunk_shape(column: Column, dimensions: Dimensions) -> tuple[int, ...]:
+    """Rows per chunk, a power of two of at most `CHUNK_BYTES` between 16 and 1024, and their part of each row."""
+    row = column.row_shape(dimensions)
+    if len(row) == 1:
+        row = (-(-row[0] // -(-row[0] // TILE)),)
     size = np.dtype(column.dtype).itemsize
-    for extent in column.row_shape(dimensions):
+    for extent in row:
         size *= extent
-    return min(1024, max(16, 1 << (CHUNK_BYTES // size).bit_length() - 1)) if size <= CHUNK_BYTES else 1
+    rows = min(1024, max(16, 1 << (CHUNK_BYTES // size).bit_length() - 1)) if size <= CHUNK_BYTES else 1
+    return (rows, *row)

@@ -56,8 +56,9 @@ class UpdateColumns:
         """Put what is new into the data sets."""
         if self._columns is None or not self.pending:
             return
-        for column, values in zip(UPDATES, zip(*self._rows[self._saved :], strict=True), strict=True):
+        new = self._rows[self._saved :]  # one step: `add` may be at work in another thread
+        for column, values in zip(UPDATES, zip(*new, strict=True), strict=True):
             dataset = self._columns[column.name]
-            dataset.resize(len(self._rows), 0)
+            dataset.resize(self._saved + len(new), 0)
             dataset[self._saved :] = np.array(values, column.dtype)
-        self._saved = len(self._rows)
+        self._saved += len(new)

@@ -2,7 +2,9 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +14,6 @@ import numpy.typing as npt
 
 from eenn_rl.episodes import EpisodeBatch
 from eenn_rl.trajectory.flatten import rows_of
-from eenn_rl.trajectory.interrupts import interrupts_deferred
 from eenn_rl.trajectory.layout import LIBVER, datasets, lay_out
 from eenn_rl.trajectory.meta import RunMeta
 from eenn_rl.trajectory.overlay import Overlay
@@ -27,8 +28,10 @@ QUIET_S = (0.5, 5.0)
 """Least and most seconds between two automatic flushes."""
 SHARE = 0.01
 """Between these bounds, flushing takes at most this share of the time."""
-MOST_PENDING = 16384
-"""Episodes kept in memory at most."""
+MOST_UNSAVED = 16384
+"""Episodes that a kill may cost, at most."""
+MOST_WAITING = 8
+"""Batches that the writing thread may be behind the search."""
 
 
 class TrajectoryWriter:
@@ -36,6 +39,9 @@ class TrajectoryWriter:
 
     What `flush` has written is safe, whatever happens to the process. `add_episodes` flushes by itself: at every call
     that comes 5 s after the last flush or later, sooner where flushing is cheap. Use as a context manager, or `close`.
+
+    Digests, compression and the file are left to one thread of its own, nearly all of it C code beside which the search
+    goes on. Ctrl-C strikes the caller, never that thread: HDF5 is not left halfway through a change.
     """
 
     def __init__(self, published: PublishedFile, file: Any, overlay: Overlay) -> None:
@@ -48,8 +54,10 @@ class TrajectoryWriter:
         self._wall_before = float(self._columns["episodes"]["wall_s"][-1]) if self._saved else 0.0
         self._begun = self._flushed = time.monotonic()
         self._flush_cost = 0.0
-        self._pending: list[tuple[int, Rows]] = []
+        self._whole = True
         self._updates = UpdateColumns(published.path, self._columns.get("updates"))
+        self._thread = ThreadPoolExecutor(1, "trajectory-writer")
+        self._waiting: deque[Future[None]] = deque()
 
     @classmethod
     def create(cls, path: Path, meta: RunMeta) -> "TrajectoryWriter":
@@ -91,6 +99,7 @@ class TrajectoryWriter:
 
     def __len__(self) -> int:
         """Episodes added, saved or not."""
+        self._wait()
         return self._total
 
     @property
@@ -104,7 +113,7 @@ class TrajectoryWriter:
         A search that continues from its checkpoint repeats what was logged since. That must come out equal, bit for
         bit, and is not added twice.
         """
-        if episodes > self._total:
+        if episodes > len(self):
             raise TrajectoryError(
                 f"{self._published.path}: expected at least {episodes} episodes, as many as the checkpoint knows, "
                 f"found {self._total}: the log is not this checkpoint's; put it back or start a new run"
@@ -120,24 +129,63 @@ class TrajectoryWriter:
         self._updates.add(evaluations, entropy)
 
     def add_episodes(self, batch: EpisodeBatch) -> None:
-        """Append `batch`; flush where it is time."""
+        """Append `batch`, which its owner changes no more; flush where it is time.
+
+        What goes wrong with it is raised here or by a later call; a repeated episode that differs, here.
+        """
         if len(batch) == 0:
             return
-        again = min(len(batch), self._total - self._check_from)
-        if again:
-            self._compare(batch, again)
-        if again < len(batch):
-            self._append(batch, again)
-        waited = time.monotonic() - self._flushed
-        pending = sum(len(rows) for _, rows in self._pending)
-        if pending and (waited >= self._patience or pending >= MOST_PENDING):
-            self.flush()
+        wall_s = self._wall_before + time.monotonic() - self._begun
+        self._waiting.append(self._thread.submit(self._add, batch, wall_s))
+        self._wait(MOST_WAITING if self._check_from == self._total else 0)
+
+    def _wait(self, most: int = 0) -> None:
+        """Until the thread is at most `most` batches behind."""
+        while len(self._waiting) > most or (self._waiting and self._waiting[0].done()):
+            self._waiting.popleft().result()
+
+    def _do(self, work: Callable[..., None], *arguments: Any) -> None:
+        """`work` in the thread, after all that it was given before."""
+        self._wait()
+        self._thread.submit(work, *arguments).result()
 
     def add_verification(self, record: Mapping[str, Any], genome: npt.NDArray[np.int16] | None = None) -> None:
         """Append one verified architecture (`eenn_rl.results.Verified` as JSON data) and flush.
 
         A record that the log already holds is not added again: a verification that was killed repeats what it did.
         """
+        self._do(self._add_verification, record, genome)
+
+    def flush(self) -> None:
+        """Make everything added so far safe; raises `TrajectoryError` where the disk has no room."""
+        self._do(self._flush)
+
+    def close(self, *, finished: bool = False) -> None:
+        """Flush what is pending and let go of the file; `finished` says that the run is complete."""
+        if self._file is None:
+            return
+        try:
+            self._do(self._finish, finished)
+        finally:
+            self._thread.shutdown(cancel_futures=True)
+            file, self._file = self._file, None
+            file.close()
+            self._published.close()
+
+    def _add(self, batch: EpisodeBatch, wall_s: float) -> None:
+        if not self._whole:  # the batch before failed halfway (out of memory) and says so itself
+            return
+        again = min(len(batch), self._total - self._check_from)
+        if again:
+            self._compare(batch, again)
+        if again < len(batch):
+            self._append(batch, again, wall_s)
+        waited = time.monotonic() - self._flushed
+        unsaved = self._total - self._saved
+        if unsaved and (waited >= self._patience or unsaved >= MOST_UNSAVED):
+            self._flush()
+
+    def _add_verification(self, record: Mapping[str, Any], genome: npt.NDArray[np.int16] | None) -> None:
         text = np.frombuffer(json.dumps(record, sort_keys=True).encode(), np.uint8)
         columns, stream = self._columns["verifications"], self._columns["verification_text"]["text"]
         row, start = columns["feasible"].shape[0], stream.shape[0]
@@ -147,43 +195,28 @@ class TrajectoryWriter:
             return
         if genome is None:
             genome = np.full(columns["architecture"].shape[1:], -1, np.int16)
-        with interrupts_deferred():
-            for name, value in verification_row(record, genome, start, len(text)).items():
-                _place(columns[name], row, np.asarray(value)[np.newaxis])
-            _place(stream, start, text)
-        self.flush()
+        for name, value in verification_row(record, genome, start, len(text)).items():
+            _place(columns[name], row, np.asarray(value)[np.newaxis])
+        _place(stream, start, text)
+        self._flush()
 
-    def flush(self) -> None:
-        """Make everything added so far safe; raises `TrajectoryError` where the disk has no room."""
+    def _finish(self, finished: bool) -> None:
+        if finished:
+            self._file.attrs["finished"] = np.int32(1)
+        if finished or self._updates.pending or self._saved < self._total:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._whole:
+            return
         begun = time.monotonic()
-        with interrupts_deferred():
-            for first, rows in self._pending:
-                for name, column in rows.steps.items():
-                    _place(self._columns["steps"][name], int(rows.episodes["start"][0]), column)
-                for name, column in rows.episodes.items():
-                    _place(self._columns["episodes"][name], first, column)
-            self._pending = []
-            self._updates.write()
-            self._file.flush()
-            self._published.publish(self._overlay.take())
-            self._overlay.rebase(self._published.handle)
-            self._saved = self._total
+        self._updates.write()
+        self._file.flush()
+        self._published.publish(self._overlay.take())
+        self._overlay.rebase(self._published.handle)
+        self._saved = self._total
         self._flushed = time.monotonic()
         self._flush_cost = self._flushed - begun
-
-    def close(self, *, finished: bool = False) -> None:
-        """Flush what is pending and let go of the file; `finished` says that the run is complete."""
-        if self._file is None:
-            return
-        try:
-            if finished:
-                self._file.attrs["finished"] = np.int32(1)
-            if self._pending or self._updates.pending or finished:
-                self.flush()
-        finally:
-            file, self._file = self._file, None
-            file.close()
-            self._published.close()
 
     @property
     def _patience(self) -> float:
@@ -191,25 +224,26 @@ class TrajectoryWriter:
         least, most = QUIET_S
         return min(most, max(least, self._flush_cost / SHARE))
 
-    def _append(self, batch: EpisodeBatch, first: int) -> None:
-        rows = rows_of(batch, self._steps, self._wall_before + time.monotonic() - self._begun)
+    def _append(self, batch: EpisodeBatch, first: int, wall_s: float) -> None:
+        rows = rows_of(batch, self._steps, wall_s)
         if first:
             rows = rows.part(first, len(rows))
             shift = int(rows.episodes["start"][0]) - self._steps
             rows.episodes["start"][:] -= shift
         rows.episodes["digest"][:] = digests(rows, self._last_digest)
-        last, steps, total = bytes(rows.episodes["digest"][-1]), len(rows.steps["actions"]), len(rows)
-        # Plain assignments, no call between them: Ctrl-C cannot come in between.
-        self._pending = [*self._pending, (self._total, rows)]
-        self._last_digest = last
-        self._steps += steps
-        self._total += total
+        self._whole = False
+        for name, column in rows.steps.items():
+            _place(self._columns["steps"][name], self._steps, column)
+        for name, column in rows.episodes.items():
+            _place(self._columns["episodes"][name], self._total, column)
+        self._whole = True
+        self._last_digest = bytes(rows.episodes["digest"][-1])
+        self._steps += len(rows.steps["actions"])
+        self._total += len(rows)
         self._check_from = self._total
 
     def _compare(self, batch: EpisodeBatch, count: int) -> None:
         """Compare the first `count` episodes of `batch` with those logged at the place they belong."""
-        if self._pending:
-            self.flush()
         begin, end = self._check_from, self._check_from + count
         logged = self._read(begin, end)
         found = rows_of(batch, int(logged.episodes["start"][0]), 0.0).part(0, count)
