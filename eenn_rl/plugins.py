@@ -197,6 +197,13 @@ def _find(name: str) -> _Found:
     return matches[0]
 
 
+def backend_maker(name: str) -> Callable[[AcceleratorSpec, Backbone], HardwareBackend]:
+    """Makes backend `name` for many accelerators, found and imported once; raises as `make_backend` does."""
+    found = _find(name)
+    manager = _register(found)
+    return lambda accelerator, backbone: _make(manager, found, accelerator, backbone)
+
+
 def make_backend(name: str, accelerator: AcceleratorSpec, backbone: Backbone) -> HardwareBackend:
     """The backend `name` for `accelerator`, ready to cost stages of `backbone`; no other backend is imported.
 
@@ -205,8 +212,7 @@ def make_backend(name: str, accelerator: AcceleratorSpec, backbone: Backbone) ->
             distribution.
         EennError: whatever the backend's factory says about the accelerator or backbone.
     """
-    found = _find(name)
-    return _make(_register(found), found, accelerator, backbone)
+    return backend_maker(name)(accelerator, backbone)
 
 
 def default_accelerator(name: str) -> AcceleratorSpec:

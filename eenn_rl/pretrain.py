@@ -10,7 +10,7 @@ from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.objective import Objective
 from eenn_rl.options import option
-from eenn_rl.plugins import make_backend
+from eenn_rl.plugins import backend_maker
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.randomised import core_pool, random_accelerator, random_objective
 from eenn_rl.space import SearchSpace
@@ -21,22 +21,27 @@ from eenn_rl.tables import AccuracyTables
 class PretrainSettings:
     """How to train one policy for many problems."""
 
-    updates: int = option(800, "updates of the policy")
+    updates: int = option(3000, "updates of the policy")
     accelerators: int = option(8, "accelerators per update")
     episodes: int = option(8, "architectures per accelerator and update; each is compared with their mean")
-    window: int = option(32, "random accelerators in use at a time; one is replaced after each update")
-    learning_rate: float = option(1e-3, "learning rate, falling to a tenth")
-    entropy: float = option(0.02, "weight of the policy's entropy, falling to a fifth")
+    window: int = option(96, "random accelerators in use at a time")
+    lifetime: int = option(8, "updates after which one of them is replaced")
+    lessons: int = option(2048, "random architectures from whose best hill climbing starts on each accelerator")
+    imitation: float = option(0.5, "weight of imitating the best that it finds")
+    learning_rate: float = option(1e-3, "learning rate, falling to a fiftieth")
+    entropy: float = option(0.01, "weight of the policy's entropy, falling to a fifth")
     clip: float = option(0.2, "PPO's clip range")
     epochs: int = option(2, "passes over the episodes of each update")
     backend: str = option("multicore", "hardware backend that costs the accelerators")
     max_exits: int = option(4, "most exits of an architecture, the last one included")
 
     def __post_init__(self) -> None:
-        for name in ("updates", "accelerators", "window", "epochs", "max_exits"):
+        for name in ("updates", "accelerators", "window", "lifetime", "epochs", "max_exits"):
             check(getattr(self, name) >= 1, name.replace("_", " "), getattr(self, name), "at least 1")
         check(self.episodes >= 2, "episodes", self.episodes, "at least 2: they are compared with each other")
         check(self.learning_rate > 0, "learning rate", self.learning_rate, "more than 0")
+        for name in ("lessons", "imitation", "entropy"):
+            check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
 
 
 class RandomProblems:
@@ -44,7 +49,7 @@ class RandomProblems:
 
     def __init__(self, tables: AccuracyTables, settings: PretrainSettings, seed: int) -> None:
         self._estimator, self._settings, self._seed = Estimator(tables), settings, seed
-        self._pool = core_pool()
+        self._pool, self._make_backend = core_pool(), backend_maker(settings.backend)
 
     def __call__(self, number: int) -> Evaluator:
         """Raises `EennError` for the rare machine that cannot run the network at all."""
@@ -53,9 +58,8 @@ class RandomProblems:
         accelerator = random_accelerator(rng, self._pool, f"random{number}")
         objective = random_objective(rng, Objective())
         space = SearchSpace(tables.backbone, accelerator, tables.branches, tables.bits, self._settings.max_exits)
-        evaluator = Evaluator(
-            space, make_backend(self._settings.backend, accelerator, tables.backbone), self._estimator, objective
-        )
+        backend = self._make_backend(accelerator, tables.backbone)
+        evaluator = Evaluator(space, backend, self._estimator, objective)
         _ = evaluator.baseline
         return evaluator
 

@@ -98,6 +98,9 @@ class SyntheticEvaluator:
     def evaluate_batch(self, genomes: Genomes) -> EvaluationBatch:
         self.calls += 1
         self._seen.update(genome.tobytes() for genome in genomes)
+        return self.score_batch(genomes)
+
+    def score_batch(self, genomes: Genomes) -> EvaluationBatch:
         _, _, rates, right = self._paths(genomes)
         accuracy, costs = (rates * right).sum(1), self.costs(genomes)
         scores = score(self.objective, self.baseline, accuracy, rates, costs)

@@ -23,7 +23,7 @@ from eenn_rl.randomised import core_pool, random_accelerator, random_objective
 from eenn_rl.search import AgentSettings
 
 Synthetic = synthetic.SyntheticEvaluator
-SMALL = PretrainSettings(updates=6, accelerators=3, episodes=4, window=4)
+SMALL = PretrainSettings(updates=6, accelerators=3, episodes=4, window=4, lifetime=1, lessons=16)
 
 
 def make_problem(number: int) -> Synthetic:
@@ -86,8 +86,12 @@ def test_strange_policy_files_are_refused(policy_path: Path, tmp_path: Path) -> 
         load_policy(strange)
     with np.load(policy_path) as file:
         arrays = dict(file)
-    np.savez(strange, **{**arrays, "action_net.weight": arrays["action_net.weight"][:-1]})
-    with pytest.raises(InputFileError, match=r"action_net\.weight"):
+    name = "mlp_extractor.choices.weight"
+    np.savez(strange, **{**arrays, name: arrays[name][:-1]})
+    with pytest.raises(InputFileError, match=r"choices\.weight of shape"):
+        load_policy(strange)
+    np.savez(strange, **{**arrays, name: np.full_like(arrays[name], np.nan)})
+    with pytest.raises(InputFileError, match="finite"):
         load_policy(strange)
     info = json.loads(arrays["info"].tobytes())
     info["format_version"] = 99

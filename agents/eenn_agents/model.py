@@ -15,13 +15,13 @@ import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.logger import Logger, configure
 
+from eenn_agents.network import PointerPolicy
 from eenn_agents.vec_env import SB3VecEnv
-from eenn_envs.core import EpisodeCore
-from eenn_envs.layout import Layout
+from eenn_envs.core import EpisodeCore, Problem
+from eenn_envs.layout import Layout, actions_of
 from eenn_envs.vector import EENNVectorEnv
 from eenn_rl.space import Genomes
 
-HIDDEN = (192, 192)
 STEPS = ("observations", "masks", "actions", "log_probs")
 """What `Episodes` holds for each step."""
 _EVERY = slice(None)
@@ -65,6 +65,23 @@ def joined(first: Episodes, second: Episodes) -> Episodes:
     return Episodes(**both, episode=number, genomes=np.concatenate([first.genomes, second.genomes]))
 
 
+def played(problem: Problem, genomes: Genomes) -> Episodes:
+    """The episodes that build `genomes` on `problem`; their log-probabilities are 0: no policy acted."""
+    actions, lengths = actions_of(problem.layout, genomes)
+    core = EpisodeCore([problem], np.zeros(len(genomes), np.intp))
+    steps: list[tuple[torch.Tensor, ...]] = []
+    for step in range(actions.shape[1]):
+        going = np.flatnonzero(lengths > step)
+        chosen = actions[going, step].astype(np.int64)
+        shown = core.observations[going], core.masks[going], chosen, going
+        steps.append(tuple(torch.from_numpy(part) for part in shown))
+        core.step(going, chosen)
+    observations, masks, taken, episode = (torch.cat([step[part] for step in steps]) for part in range(4))
+    order = torch.argsort(episode, stable=True)
+    nothing = torch.zeros(len(order))
+    return Episodes(observations[order], masks[order], taken[order], nothing, episode[order], genomes)
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Torch's global generator seeded within the block and as before after it: weights are initialised from it."""
@@ -103,8 +120,7 @@ class EpisodicPPO(MaskablePPO):
         return torch.log_softmax(torch.where(masks, logits, torch.tensor(-1e8)), dim=1)
 
     def _logits(self, observations: torch.Tensor) -> torch.Tensor:
-        features = self.policy.mlp_extractor.forward_actor(observations)
-        logits: torch.Tensor = self.policy.action_net(features)
+        logits: torch.Tensor = self.policy.mlp_extractor.forward_actor(observations)
         return logits
 
     def _log_probs_and_entropy(
@@ -188,16 +204,16 @@ def build_model(environment: EENNVectorEnv, seed: int, tensorboard: str | None =
     """An untrained model for problems of the environment's layout; the same seed gives the same weights."""
     with seeded(seed):
         model = EpisodicPPO(
-            "MlpPolicy",
+            PointerPolicy,
             SB3VecEnv(environment),
             n_steps=environment.layout.max_steps,
             batch_size=environment.layout.max_steps * environment.num_envs,
             device="cpu",
-            policy_kwargs={"net_arch": {"pi": list(HIDDEN), "vf": [16]}},
+            policy_kwargs={"layout": environment.layout},
         )
     logger = configure(tensorboard, ["tensorboard"]) if tensorboard else Logger(None, [])
     model.set_logger(logger)
     return model
 
 
-__all__ = ["Episodes", "EpisodicPPO", "Layout", "build_model", "joined", "seeded"]
+__all__ = ["Episodes", "EpisodicPPO", "Layout", "build_model", "joined", "played", "seeded"]

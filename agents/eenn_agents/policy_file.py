@@ -13,13 +13,15 @@ import numpy.typing as npt
 import torch
 
 from eenn_agents.model import EpisodicPPO
+from eenn_agents.network import Actor
 from eenn_envs.layout import Layout
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError
 from eenn_rl.serialization import from_json, to_json
 
-FORMAT_VERSION = 1
-ACTOR = ("mlp_extractor.policy_net.", "action_net.")
-"""The parts of stable-baselines3's policy that act."""
+FORMAT_VERSION = 2
+ACTOR = "mlp_extractor."
+CRITIC = ACTOR + "critic."
+"""Where stable-baselines3's policy keeps the actor's weights; the critic's are left out."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def policy_of(model: EpisodicPPO, layout: Layout, backbone: str, trained: dict[s
     weights = {
         name: value.detach().numpy().astype(np.float32)
         for name, value in model.policy.state_dict().items()
-        if name.startswith(ACTOR)
+        if name.startswith(ACTOR) and not name.startswith(CRITIC)
     }
     return Policy(PolicyInfo(layout, backbone, trained), weights)
 
@@ -100,17 +102,15 @@ def load_policy(path: Path) -> Policy:
 
 
 def _checked(arrays: dict[str, Any], layout: Layout, path: Path) -> dict[str, npt.NDArray[np.float32]]:
-    """The weights, if they chain from the observation to the actions."""
-    names = sorted(name for name in arrays if name.endswith(".weight"))
-    *hidden, last = sorted(names, key=lambda name: (name.startswith("action_net"), name))
-    width = layout.observations
-    for name in (*hidden, last):
-        weight, bias = arrays[name], arrays.get(name.removesuffix("weight") + "bias")
-        if weight.ndim != 2 or weight.shape[1] != width or bias is None or bias.shape != weight.shape[:1]:
-            raise InputFileError(f"{path}: expected {name} to take {width} values, found shape {weight.shape}")
-        width = weight.shape[0]
-    if width != layout.actions or not all(np.isfinite(value).all() for value in arrays.values()):
-        raise InputFileError(f"{path}: expected finite weights that end in {layout.actions} actions, found {width}")
+    """The weights, if they are those of an actor for `layout`."""
+    expected = {name: tuple(value.shape) for name, value in Actor(layout).state_dict(prefix=ACTOR).items()}
+    wanted = {name: shape for name, shape in expected.items() if not name.startswith(CRITIC)}
+    for name in sorted({*wanted, *arrays}):
+        found = arrays[name].shape if name in arrays else None
+        if found != wanted.get(name):
+            raise InputFileError(f"{path}: expected {name} of shape {wanted.get(name)}, found {found}")
+    if not all(np.isfinite(value).all() for value in arrays.values()):
+        raise InputFileError(f"{path}: expected finite weights, found others: pretrain anew")
     return {name: value.astype(np.float32) for name, value in arrays.items()}
 
 

@@ -5,12 +5,13 @@ import numpy.typing as npt
 import torch
 
 from eenn_agents.agent import Agent, State, Task
+from eenn_agents.climbing import best_by_locations
 from eenn_agents.local import LocalSearch
 from eenn_agents.model import Episodes, EpisodicPPO, build_model, joined
 from eenn_agents.policy_file import policy_for
 from eenn_envs.core import EpisodeCore
 from eenn_envs.vector import EENNVectorEnv
-from eenn_rl.space import LOCATION, Genomes
+from eenn_rl.space import Genomes
 
 ELITE = 32
 STARTS = 4
@@ -136,10 +137,7 @@ class PolicyThenLocal:
         history = self._task.ledger.history()
         if not len(history):
             return None
-        order = np.argsort(-history.reward, kind="stable")
-        _, first = np.unique(history.genomes[order, :, LOCATION], axis=0, return_index=True)
-        chosen: Genomes = history.genomes[order[np.sort(first)[:STARTS]]]
-        return chosen
+        return history.genomes[best_by_locations(history.genomes, history.reward, STARTS)]
 
     def tell(self, genomes: Genomes, rewards: npt.NDArray[np.float64]) -> None:
         """Pass on to whoever asked."""

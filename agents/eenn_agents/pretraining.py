@@ -1,8 +1,15 @@
-"""One policy for many problems: PPO over randomised accelerators and preferences, with group-relative advantages."""
+"""One policy for many problems: PPO over randomised accelerators and preferences, taught by search.
+
+Advantages are relative to the group of episodes on the same problem (Shao et al. 2024, arXiv 2402.03300). On each
+problem hill climbing comes first, and the policy imitates the best that it found (expert iteration with one round:
+Anthony et al. 2017, arXiv 1705.08439): what a search finds in thousands of evaluations, the policy is to
+propose at once.
+"""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +17,8 @@ import numpy as np
 import torch
 
 from eenn_agents import checkpoint as files
-from eenn_agents.model import EpisodicPPO, build_model
+from eenn_agents.climbing import climbed
+from eenn_agents.model import Episodes, EpisodicPPO, build_model, joined, played
 from eenn_agents.policy_file import Policy, policy_of
 from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import layout_for
@@ -34,63 +42,83 @@ class _State:
     reward: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Lesson:
+    """A problem, and the episodes that build what hill climbing found best on it (None: there was none)."""
+
+    problem: Problem
+    best: Episodes | None
+
+
 class Pretraining:
     """Updates a policy on groups of episodes: each group one problem, each episode compared with its group's mean.
 
-    A window of problems slides on by one per update, so that a problem is met a few dozen times and then never again.
+    A window of problems slides on by one every few updates, so that a problem is met some dozen times and never again.
     """
 
     def __init__(self, make: MakeProblem, settings: "PretrainSettings", seed: int) -> None:
         self._make, self._settings, self._seed = make, settings, seed
-        self._problems: dict[int, Problem | None] = {}
-        first = self._problem_near(0)
+        self._lessons: dict[int, _Lesson | None] = {}
+        first = self._lesson_near(0).problem
         self.layout, self.backbone = first.layout, first.evaluator.space.backbone.name
         self.model: EpisodicPPO = build_model(EENNVectorEnv(first.evaluator, 1, layout=first.layout), seed)
         self._generator = torch.Generator().manual_seed(seed)
         self._state = _State()
 
-    def _problem_near(self, number: int) -> Problem:
-        """Problem `number`, or the next one after it that the backend can cost."""
+    def _lesson_near(self, number: int) -> _Lesson:
+        """The problem of `number`, or the next one after it that the backend can cost."""
         while True:
-            if number not in self._problems:
+            if number not in self._lessons:
                 try:
-                    evaluator = self._make(number)
-                    self._problems[number] = Problem(evaluator, layout_for(evaluator.space))
-                    _ = self._problems[number].features  # type: ignore[union-attr]
+                    self._lessons[number] = self._lesson(number)
                 except EennError:
-                    self._problems[number] = None
-            found = self._problems[number]
+                    self._lessons[number] = None
+            found = self._lessons[number]
             if found is not None:
                 return found
             number += 1
 
-    def _drawn(self, update: int) -> list[Problem]:
+    def _lesson(self, number: int) -> _Lesson:
+        evaluator = self._make(number)
+        problem = Problem(evaluator, layout_for(evaluator.space))
+        _ = problem.features
+        if not self._settings.lessons:
+            return _Lesson(problem, None)
+        rng = np.random.default_rng((self._seed, number))
+        return _Lesson(problem, played(problem, climbed(evaluator, rng, self._settings.lessons)))
+
+    def _drawn(self, update: int) -> list[_Lesson]:
         """The problems of one update, out of the window of the moment."""
         window, settings = self._settings.window, self._settings
-        for gone in [number for number in self._problems if number < update]:
-            del self._problems[gone]
+        first = update // settings.lifetime
+        for gone in [number for number in self._lessons if number < first]:
+            del self._lessons[gone]
         rng = np.random.default_rng((self._seed, update))
-        numbers = update + rng.choice(window, min(settings.accelerators, window), replace=False)
-        return [self._problem_near(int(number)) for number in numbers]
+        numbers = first + rng.choice(window, min(settings.accelerators, window), replace=False)
+        return [self._lesson_near(int(number)) for number in numbers]
 
     def step(self) -> float:
         """One update; returns the mean reward of its episodes."""
         settings, state = self._settings, self._state
-        problems = self._drawn(state.update)
-        group = np.repeat(np.arange(len(problems)), settings.episodes)
+        lessons = self._drawn(state.update)
+        group = np.repeat(np.arange(len(lessons)), settings.episodes)
+        problems = [lesson.problem for lesson in lessons]
         episodes = self.model.sample_episodes(EpisodeCore(problems, group), self._generator)
         genomes = episodes.genomes.reshape(len(problems), settings.episodes, *episodes.genomes.shape[1:])
         batches = zip(problems, genomes, strict=True)
-        table = np.stack([problem.evaluator.evaluate_batch(batch).reward for problem, batch in batches])
+        table = np.stack([problem.evaluator.score_batch(batch).reward for problem, batch in batches])
         advantages = (table - table.mean(1, keepdims=True)) / (table.std(1, keepdims=True) + 0.05)
+        taught = [lesson.best for lesson in lessons if lesson.best is not None]
         left = 1 - state.update / settings.updates
         self.model.update(
             episodes,
             advantages.ravel(),
-            learning_rate=settings.learning_rate * (0.1 + 0.9 * left),
+            learning_rate=settings.learning_rate * (0.02 + 0.98 * left),
             entropy=settings.entropy * (0.2 + 0.8 * left),
             clip=settings.clip,
             epochs=settings.epochs,
+            imitated=reduce(joined, taught) if taught else None,
+            imitation=settings.imitation,
         )
         state.update += 1
         mean = float(table.mean())
