@@ -1,21 +1,20 @@
 """The embedded default, whole, for several seeds: what was promised, what was measured, which constraints hold.
 
-    python benchmarks/digits.py [--seeds 0,1,2] [--runs DIR] [--results FILE]
+    python benchmarks/digits.py [--seeds 0,1,2] [--runs DIR]
 
 Each seed is one `eenn-rl train --backend multicore` in DIR/<seed>; runs that were begun are continued, finished ones
-are read.
+are read. Results: results/digits.json.
 """
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import torch
+from provenance import write
 
 
 def finished_run(folder: Path, seed: int) -> dict[str, Any]:
@@ -58,21 +57,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--runs", type=Path, default=Path("runs/digits"))
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "digits.json")
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
     seeds = [int(seed) for seed in options.seeds.split(",")]
     rows = [row(seed, finished_run(options.runs / str(seed), seed)) for seed in seeds]
     show(rows)
     about = {
-        "command": f"eenn-rl train --backend multicore --seed S, S in {options.seeds}",
-        "python": platform.python_version(),
-        "torch": torch.__version__.partition("+")[0],
-        "machine": platform.machine(),
         "mean_elp_reduction": mean(item["elp_reduction"] for item in rows),
         "mean_elp_reduction_best_bits": mean(item["elp_reduction_best_bits"] for item in rows),
     }
-    options.results.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    write("digits", {**about, "rows": rows}, seeds)
 
 
 if __name__ == "__main__":

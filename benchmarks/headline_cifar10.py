@@ -1,20 +1,18 @@
 """The headline: verified reduction of the energy-latency product on CIFAR-10, quad-core Edge TPU, `multicore` backend.
 
-    python benchmarks/headline_cifar10.py --data DIR --backbone resnet8 --study STUDY [--device cuda] [--results FILE]
+    python benchmarks/headline_cifar10.py --data DIR --backbone resnet8 --study STUDY [--device cuda]
 
 For every bound on accuracy and choice of bits: search on the tables of the shared weights (local search, a budget of
 distinct evaluations), train the best candidates in full, tune thresholds on validation, measure once on test. The one
 quoted is the best by *validation*. Everything is kept in STUDY and continued when started again.
+Results: results/headline_cifar10.json, by backbone.
 """
 
 import argparse
 import json
-import platform
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
 from cifar10_study import (
     arguments,
     load_images,
@@ -25,6 +23,7 @@ from cifar10_study import (
     training_settings,
     write_architectures,
 )
+from provenance import RESULTS, write
 
 from eenn_agents.search import search
 from eenn_rl.architecture import Architecture
@@ -167,16 +166,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def machine(trained_on: str | None) -> dict[str, str]:
-    """Where and with what it was measured."""
-    here = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__.partition("+")[0],
-        "trainings": trained_on or here,
-    }
-
-
 def main() -> None:
     parser = arguments(
         argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -191,13 +180,13 @@ def main() -> None:
     )
     parser.add_argument("--only-choose", action="store_true", help="stop once the candidates are chosen")
     parser.add_argument("--machine", help="what the trainings ran on, where they were done elsewhere")
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "headline_cifar10.json")
     options = parser.parse_args()
     load_images(options.data)
     found = run(options)
-    known = json.loads(options.results.read_text(encoding="utf-8")) if options.results.exists() else {"runs": {}}
-    known["runs"][options.backbone] = {**found, "machine": machine(options.machine)}
-    options.results.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    file = RESULTS / "headline_cifar10.json"
+    known = json.loads(file.read_text(encoding="utf-8"))["runs"] if file.exists() else {}
+    known[options.backbone] = {**found, "trained_on": options.machine or options.device}
+    write("headline_cifar10", {"runs": known}, [options.seed])
 
 
 if __name__ == "__main__":
