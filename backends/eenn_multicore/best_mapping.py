@@ -50,11 +50,13 @@ def best_mappings(
     """The best mapping of every problem; all must use the same operands."""
     hierarchy = hierarchy_of(core, memories, (True, problems[0].bits[1] > 0, True))
     unrolled = [unroll(problem, core, hierarchy, dataflow) for problem in problems]
-    result: list[MappedCost] = []
-    for chunk in _chunks(unrolled):
-        rows = rows_of(problems[chunk], unrolled[chunk])
-        result += _evaluate(rows, hierarchy, unrolled[chunk], objective, cycles_per_operation)
-    return result
+    order = sorted(range(len(problems)), key=lambda index: unrolled[index].exact)
+    costs: list[MappedCost] = []
+    for chunk in _chunks([unrolled[index] for index in order]):
+        spread = [unrolled[index] for index in order[chunk]]
+        rows = rows_of([problems[index] for index in order[chunk]], spread)
+        costs += _evaluate(rows, hierarchy, spread, objective, cycles_per_operation)
+    return [cost for _, cost in sorted(zip(order, costs, strict=True), key=lambda pair: pair[0])]
 
 
 def _chunks(unrolled: Sequence[Unrolled]) -> Iterator[slice]:
@@ -74,7 +76,7 @@ def _evaluate(
     nest = Nest(rows)
     allocation = allocate(nest, hierarchy)
     mean = analyse(nest, hierarchy, allocation, rows.mean)
-    whole = analyse(nest, hierarchy, allocation, rows.whole)
+    whole = mean if rows.whole is rows.mean else analyse(nest, hierarchy, allocation, rows.whole)
     energy, outer = energy_by_memory(hierarchy, mean)
     cycles = latency(nest, hierarchy, mean, whole, cycles_per_operation)
     total, joules = cycles.total, energy.sum(axis=0)

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from eenn_multicore.hierarchy import FROM_HIGH, FROM_LOW, TO_HIGH, TO_LOW, Activity, Hierarchy, Port
-from eenn_multicore.mapping import Bools, Floats, Nest
+from eenn_multicore.mapping import Bools, Floats, Ints, Nest
 from eenn_multicore.problem import I, O, W
 from eenn_multicore.traffic import Operand
 
@@ -63,11 +63,18 @@ def latency(
     stall = np.zeros(nest.rows.count)
     for port in ports:
         stall = np.maximum(stall, _port_stall([duties[a] for a in port.carries if a in duties]))
-    loading: dict[Activity, Floats] = {}
-    borrowed: dict[Activity, Floats] = {}
-    for port in ports:
-        _loading(port, whole, duties, nest.total * pace + stall, pace, loading, borrowed)
-    return Latency(nest.total * pace, stall, _onload(hierarchy, loading), _offload(hierarchy, loading), borrowed)
+    compute = nest.total * pace
+    loads = [_loads(port, whole, duties, pace) for port in ports]
+    loading, borrowed = _hidden([one for one in loads if one], compute + stall)
+    found = Latency(compute, stall, _onload(hierarchy, loading), _offload(hierarchy, loading), borrowed)
+    # Time in which the array stalls may hide the loads of several levels, each in full: that must not gain more than
+    # the stall costs, or a port that stalls less would be slower.
+    rows = np.flatnonzero(stall)
+    if rows.size:
+        loading, _ = _hidden([one.of(rows) for one in loads if one], compute[rows])
+        unstalled = compute[rows] + _onload(hierarchy, loading) + _offload(hierarchy, loading)
+        stall[rows] += np.maximum(0.0, unstalled - found.total[rows])
+    return found
 
 
 def _double_buffered(hierarchy: Hierarchy, mean: list[Operand | None]) -> dict[tuple[int, int], Bools]:
@@ -161,54 +168,77 @@ def _covered(period: Floats, allowed: Floats, last: int, x: Floats) -> Floats:
     return np.asarray(rounds * full + partly)
 
 
-def _loading(
-    port: Port, whole: list[Operand | None], duties: dict[Activity, _Duty], busy: Floats, pace: float,
-    loading: dict[Activity, Floats], borrowed: dict[Activity, Floats],
-) -> None:  # fmt: skip
-    """Note the cycles of first loads and last stores on a port.
+@dataclass
+class _Loads:
+    """First loads and last stores on a port of `width` bits per cycle; [activities, rows] each."""
 
-    What moves once may use the port's bandwidth that the computation leaves free, but for the first tile.
-    """
+    activities: list[Activity]
+    width: float
+    needed: Floats
+    """[rows]: bits per cycle that the computation takes."""
+    cycles: Floats
+    least: Floats
+    """Cycles of the first tile."""
+    once: Bools
+    """Whether it moves just once, and may use what the computation leaves free."""
+
+    def of(self, rows: Ints) -> "_Loads":
+        """The same for some rows."""
+        return _Loads(self.activities, self.width, self.needed[rows], self.cycles[:, rows], self.least[:, rows],
+                      self.once[:, rows])  # fmt: skip
+
+
+def _loads(port: Port, whole: list[Operand | None], duties: dict[Activity, _Duty], pace: float) -> _Loads | None:
+    """What a port loads before and stores after the computation."""
     carried = [
         a for a in port.carries
         if a in duties and not (a.operand == O and a.direction in (TO_LOW, FROM_HIGH))
     ]  # fmt: skip
     if not carried:
-        return
+        return None
     width = float(port.spec.bandwidth_bits)
-    once = {a: duties[a].active & (duties[a].count == 1) for a in carried}
-    needed = np.zeros_like(busy)
-    for a in carried:
-        operand = whole[a.operand]
-        assert operand is not None  # noqa: S101  (it has duties)
-        movement = operand.movements[a.level, a.direction]
-        needed = needed + np.where(duties[a].active & ~once[a], np.ceil(movement.needed / pace), 0.0)
-    surplus = np.maximum(0.0, (width - needed) / width * busy)
-    cycles = np.stack([np.where(duties[a].active, duties[a].real, 0.0) for a in carried])
-    least = np.stack([np.ceil(_first_tile(whole, a) / width) for a in carried])
-    mask = np.stack([once[a] for a in carried])
-    remaining = _reduce(np.where(mask, cycles, -1.0), least, mask, surplus)
-    for i, a in enumerate(carried):
-        loading[a] = np.where(mask[i], remaining[i], cycles[i])
-        borrowed[a] = np.where(mask[i], np.ceil((cycles[i] - remaining[i]) / busy * width), 0.0)
+    active = np.stack([duties[a].active for a in carried])
+    once = active & np.stack([duties[a].count == 1 for a in carried])
+    needed = [np.ceil(_moved(whole, a).movements[a.level, a.direction].needed / pace) for a in carried]
+    return _Loads(
+        carried, width, np.where(active & ~once, np.stack(needed), 0.0).sum(axis=0),
+        np.where(active, np.stack([duties[a].real for a in carried]), 0.0),
+        np.ceil(np.stack([_moved(whole, a).held_bits[0] for a in carried]) / width), once,
+    )  # fmt: skip
 
 
-def _first_tile(whole: list[Operand | None], activity: Activity) -> Floats:
+def _moved(whole: list[Operand | None], activity: Activity) -> Operand:
     operand = whole[activity.operand]
     assert operand is not None  # noqa: S101  (it has duties)
-    return operand.held_bits[0]
+    return operand
 
 
-def _reduce(cycles: Floats, least: Floats, mask: Bools, surplus: Floats) -> Floats:
-    """Shorten the longest loads first, down to `least`, by up to `surplus` cycles in all."""
-    order = np.argsort(-cycles, axis=0, kind="stable")
-    remaining = cycles.copy()
-    at = np.arange(cycles.shape[1])
-    for place in range(len(cycles)):
-        index = order[place]
-        here = remaining[index, at]
-        cut = np.where(mask[index, at], np.minimum(np.maximum(0.0, here - least[index, at]), surplus), 0.0)
-        remaining[index, at] = here - cut
+def _hidden(loads: list[_Loads], busy: Floats) -> tuple[dict[Activity, Floats], dict[Activity, Floats]]:
+    """Cycles of loads and stores beside `busy` cycles of computation, and the bits per cycle they borrow from it.
+
+    What moves once may use the port's bandwidth that the computation leaves free, but for the first tile.
+    """
+    loading: dict[Activity, Floats] = {}
+    borrowed: dict[Activity, Floats] = {}
+    for one in loads:
+        surplus = np.maximum(0.0, (one.width - one.needed) / one.width * busy)
+        remaining = _reduce(one, surplus)
+        borrow = np.ceil((one.cycles - remaining) / busy * one.width)
+        for i, activity in enumerate(one.activities):
+            loading[activity], borrowed[activity] = remaining[i], borrow[i]
+    return loading, borrowed
+
+
+def _reduce(loads: _Loads, surplus: Floats) -> Floats:
+    """Shorten what moves once, the longest first, down to its first tile, by up to `surplus` cycles in all."""
+    remaining = loads.cycles.copy()
+    room = np.where(loads.once, np.maximum(0.0, loads.cycles - loads.least), 0.0)
+    if len(remaining) == 1:
+        return np.asarray(remaining - np.minimum(room, surplus))
+    at = np.arange(remaining.shape[1])
+    for index in np.argsort(np.where(loads.once, -loads.cycles, 1.0), axis=0, kind="stable"):
+        cut = np.minimum(room[index, at], surplus)
+        remaining[index, at] -= cut
         surplus = surplus - cut
     return remaining
 

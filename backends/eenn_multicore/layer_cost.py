@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from eenn_multicore.best_mapping import MappedCost, Objective, best_mappings
 from eenn_multicore.problem import Problem, problem_of
+from eenn_rl.backbone import Layer
 from eenn_rl.hardware import AcceleratorSpec, CoreSpec, Dataflow, DramSpec, MemorySpec, Operand, PortSpec, Traffic
 from eenn_rl.schedule import CoreLayerCost, LayerRequest
 
@@ -28,6 +29,7 @@ class AnalyticalLayerModel:
         self.accelerator, self.objective, self.dataflows = accelerator, objective, dataflows
         self._known: dict[Key, MappedCost] = {}
         self._costs: dict[tuple[int, int, int, frozenset[Operand]], tuple[LayerRequest, CoreLayerCost]] = {}
+        self._problems: dict[tuple[int, int, int], tuple[Layer, Problem]] = {}
         self._shapes: dict[CoreSpec, int] = {}
         self._shape_of: dict[int, tuple[CoreSpec, int]] = {}
 
@@ -75,9 +77,20 @@ class AnalyticalLayerModel:
             self._known.update(zip(wanted, costs, strict=True))
 
     def _key(self, request: LayerRequest) -> Key:
-        problem = problem_of(request.layer, request.bits, request.core.partial_sum_bits)
+        problem = self._problem(request)
         flow = self._dataflow(request.core, request.layer.kind, request.layer.name)
         return (problem, self._shape(request.core), request.off_chip, flow)
+
+    def _problem(self, request: LayerRequest) -> Problem:
+        """The loops of a request's layer, found by identity where they were met before."""
+        key = (id(request.layer), request.bits, request.core.partial_sum_bits)
+        known = self._problems.get(key)
+        if known is None:
+            if len(self._problems) > REMEMBERED:
+                self._problems.clear()
+            known = (request.layer, problem_of(request.layer, *key[1:]))
+            self._problems[key] = known
+        return known[1]
 
     def _shape(self, core: CoreSpec) -> int:
         """A number that cores of equal make share: hashing a core each time would be slow."""

@@ -25,6 +25,33 @@ EPSILON = 1e-9
 """Guards rounding of mean unrollings such as 33 / 2."""
 
 
+class Spread:
+    """What is unrolled on which array dimension, `factors` [dimensions, loops, rows]; products are remembered."""
+
+    def __init__(self, factors: Floats, relevance: tuple[int, ...]) -> None:
+        self.factors, self._relevance = factors, relevance
+        self._inside: dict[tuple[bool, ...], Floats] = {}
+
+    def inside(self, feeds: tuple[int, ...], level: int) -> Floats:
+        """[loop, rows]: what is unrolled at `level` or below, seen by an operand."""
+        return self._product(tuple(feed <= level for feed in feeds))
+
+    def above(self, feeds: tuple[int, ...], level: int) -> Floats:
+        """[loop, rows]: what is unrolled above `level`."""
+        return self._product(tuple(feed > level for feed in feeds))
+
+    def reduces_above(self, feeds: tuple[int, ...], level: int) -> Bools:
+        """[rows]: whether a loop that sums up partial results is unrolled above `level`."""
+        above = self.above(feeds, level)
+        summing = [loop for loop, kind in enumerate(self._relevance) if kind == IRRELEVANT]
+        return np.asarray((above[summing] > 1).any(axis=0))
+
+    def _product(self, taken: tuple[bool, ...]) -> Floats:
+        if taken not in self._inside:
+            self._inside[taken] = self.factors[np.array(taken)].prod(axis=0)
+        return self._inside[taken]
+
+
 @dataclass
 class Rows:
     """Candidate orders of one or many layers; `owner` is the layer's index."""
@@ -34,9 +61,8 @@ class Rows:
     """[positions, rows]: loop index, or -1 for padding."""
     sizes: Floats
     """[positions, rows]"""
-    mean: Floats
-    """[dimensions, loops, rows]"""
-    whole: Floats
+    mean: "Spread"
+    whole: "Spread"
     relevance: tuple[tuple[int, ...], ...]
     stride: Floats
     """[2, rows], along x and y."""
@@ -70,13 +96,16 @@ def rows_of(problems: Sequence[Problem], unrolled: Sequence[Unrolled]) -> Rows:
     def per_row(values: Sequence[object]) -> Floats:
         return np.repeat(np.moveaxis(np.array(values, np.float64), 0, -1), counts, axis=-1)
 
+    relevance = problems[0].relevance
+    mean = Spread(per_row([u.mean for u in unrolled]), relevance[O])
+    exact = all(u.exact for u in unrolled)
     return Rows(
         np.repeat(np.arange(len(problems)), counts),
         names,
         sizes,
-        per_row([u.mean for u in unrolled]),
-        per_row([u.whole for u in unrolled]),
-        problems[0].relevance,
+        mean,
+        mean if exact else Spread(per_row([u.whole for u in unrolled]), relevance[O]),
+        relevance,
         per_row([p.stride for p in problems]),
         per_row([p.input_size for p in problems]),
         per_row([p.bits for p in problems]),
@@ -97,6 +126,8 @@ class Nest:
             self.cumulative[p + 1] = self.cumulative[p]
             real = rows.loops[p] >= 0
             self.cumulative[p + 1, rows.loops[p][real], self.at[real]] *= rows.sizes[p][real]
+        self.iterated = [bool((rows.loops == loop).any()) for loop in range(7)]
+        """[loop]: whether any row iterates over it."""
         self.iterations = np.ones((width + 1, rows.count))
         """[position, rows]: cycles inside a position."""
         np.cumprod(rows.sizes, axis=0, out=self.iterations[1:])
@@ -136,18 +167,33 @@ class Nest:
             result[p + 1] = np.where(mask[p], result[p], p + 1)
         return result
 
+    def alone(self, operand: int, inside: Floats) -> Floats:
+        """[rows]: elements of `operand` under what is unrolled, `inside` [loop, rows], without any iteration."""
+        return self._touched(operand, inside, [None] * len(inside))
+
     def elements(self, operand: int, inside: Floats, position: Ints | None = None) -> Floats:
         """Elements of `operand` that the loops inside a position touch, with `inside` [loop, rows] unrolled below.
 
-        Without a position: [position, rows] for all of them.
+        Without a position: for all of them, [position, rows].
         """
-        rows = self.rows
-        sizes: dict[int, Floats] = {}
-        for loop, kind in enumerate(rows.relevance[operand]):
-            if kind != IRRELEVANT:
-                temporal = self.cumulative[:, loop] if position is None else self.cumulative[position, loop, self.at]
-                sizes[loop] = temporal * inside[loop]
-        if PARTIAL in rows.relevance[operand]:
+        iterations = [
+            (self.cumulative[:, loop] if position is None else self.cumulative[position, loop, self.at])
+            if self.iterated[loop] and self.rows.relevance[operand][loop] != IRRELEVANT
+            else None
+            for loop in range(len(inside))
+        ]
+        result = self._touched(operand, inside, iterations)
+        return result if position is not None else np.broadcast_to(result, self.iterations.shape)
+
+    def _touched(self, operand: int, inside: Floats, iterations: list[Floats | None]) -> Floats:
+        """The product over the loops that index `operand`, those of a window joined."""
+        kinds = self.rows.relevance[operand]
+        sizes = {
+            loop: inside[loop] if times is None else times * inside[loop]
+            for loop, times in enumerate(iterations)
+            if kinds[loop] != IRRELEVANT
+        }
+        if PARTIAL in kinds:
             for axis, (out, kernel) in enumerate(((OX, FX), (OY, FY))):
                 sizes[out] = self._window(sizes[out], sizes.pop(kernel), axis)
         result = np.ones(())
@@ -160,24 +206,6 @@ class Nest:
         a, b = np.floor(out + EPSILON), np.floor(kernel + EPSILON)
         touched = a * b - np.maximum(0.0, b - self.rows.stride[axis]) * (a - 1)
         return np.asarray(np.minimum(touched, self.rows.input_size[axis]))
-
-
-def unrolled_inside(factors: Floats, feeds: tuple[int, ...], level: int) -> Floats:
-    """[loop, rows]: what is unrolled at `level` or below, seen by an operand."""
-    inside = np.ones(factors.shape[1:])
-    for dimension, feed in enumerate(feeds):
-        if feed <= level:
-            inside = inside * factors[dimension]
-    return inside
-
-
-def unrolled_above(factors: Floats, feeds: tuple[int, ...], level: int) -> Floats:
-    """[loop, rows]: what is unrolled at `level` or above."""
-    above = np.ones(factors.shape[1:])
-    for dimension, feed in enumerate(feeds):
-        if feed >= level:
-            above = above * factors[dimension]
-    return above
 
 
 @dataclass
@@ -215,11 +243,11 @@ def _options(nest: Nest, hierarchy: Hierarchy, operand: int, memory: int, curren
     rows = nest.rows
     level = hierarchy.levels[operand].index(memory)
     feeds = hierarchy.feeds[operand]
-    size = nest.elements(operand, unrolled_inside(rows.mean, feeds, level))
+    size = nest.elements(operand, rows.mean.inside(feeds, level))
     bits = rows.bits[operand]
     if operand == O:
         bits = np.where(
-            nest.reduces_outside[current, nest.at] | _reduces(rows, unrolled_above(rows.mean, feeds, level + 1)),
+            nest.reduces_outside[current, nest.at] | rows.mean.reduces_above(feeds, level),
             rows.partial_bits,
             bits,
         )
@@ -227,15 +255,6 @@ def _options(nest: Nest, hierarchy: Hierarchy, operand: int, memory: int, curren
     if hierarchy.memories[memory].double_buffered:
         size = np.where(size < size[-1] * (1 - EPSILON), 2 * size, size)
     return np.broadcast_to(size, nest.iterations.shape)
-
-
-def _reduces(rows: Rows, factors: Floats) -> Bools:
-    """Whether a loop that sums up partial results is among `factors`."""
-    result = np.zeros(rows.count, bool)
-    for loop, kind in enumerate(rows.relevance[O]):
-        if kind == IRRELEVANT:
-            result |= factors[loop] > 1
-    return result
 
 
 def _choose(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eenn_multicore.hierarchy import FROM_HIGH, FROM_LOW, TO_HIGH, TO_LOW, Hierarchy
-from eenn_multicore.mapping import Allocation, Bools, Floats, Ints, Nest, _reduces, unrolled_above, unrolled_inside
+from eenn_multicore.mapping import Allocation, Bools, Floats, Ints, Nest, Spread
 from eenn_multicore.problem import O
 
 
@@ -42,10 +42,10 @@ class Operand:
     """Per level: instances of the memory in use."""
 
 
-def analyse(nest: Nest, hierarchy: Hierarchy, allocation: Allocation, factors: Floats) -> list[Operand | None]:
-    """The movements of every operand in use, with `factors` [dimension, loop, rows] unrolled."""
+def analyse(nest: Nest, hierarchy: Hierarchy, allocation: Allocation, spread: Spread) -> list[Operand | None]:
+    """The movements of every operand in use, with loops unrolled as `spread` says."""
     return [
-        _operand(nest, hierarchy, op, allocation.held[op], factors) if hierarchy.levels[op] else None for op in range(3)
+        _operand(nest, hierarchy, op, allocation.held[op], spread) if hierarchy.levels[op] else None for op in range(3)
     ]
 
 
@@ -55,19 +55,18 @@ def _run(nest: Nest, starts: Ints, low: Ints, high: Ints) -> Floats:
     return np.asarray(nest.iterations[high, nest.at] / nest.iterations[begin, nest.at])
 
 
-def _operand(nest: Nest, hierarchy: Hierarchy, op: int, held: list[Ints], factors: Floats) -> Operand:
+def _operand(nest: Nest, hierarchy: Hierarchy, op: int, held: list[Ints], unrolled: Spread) -> Operand:
     rows, feeds = nest.rows, hierarchy.feeds[op]
     levels = len(hierarchy.levels[op])
     bounds = [np.zeros(rows.count, np.int64), *held]
-    inside = [unrolled_inside(factors, feeds, level) for level in range(levels)]
+    inside = [unrolled.inside(feeds, level) for level in range(levels)]
     elements = [np.ones(rows.count)]
     elements += [np.round(nest.elements(op, inside[level], held[level])) for level in range(levels)]
     alone = [np.ones(rows.count)]
-    alone += [np.broadcast_to(nest.elements(op, inside[level], bounds[0]), rows.count) for level in range(levels)]
+    alone += [nest.alone(op, inside[level]) for level in range(levels)]
     spread = [np.round(alone[level + 1] / alone[level]) for level in range(levels)]
     partial = [
-        nest.reduces_outside[bounds[level], nest.at] | _reduces(rows, unrolled_above(factors, feeds, level + 1))
-        for level in range(levels)
+        nest.reduces_outside[bounds[level], nest.at] | unrolled.reduces_above(feeds, level) for level in range(levels)
     ]
     partial.append(np.zeros(rows.count, bool))
     first = nest.after_irrelevant[op][0]
@@ -84,7 +83,7 @@ def _operand(nest: Nest, hierarchy: Hierarchy, op: int, held: list[Ints], factor
         partial,
         [_run(nest, nest.relevant_from[op], bounds[level], held[level]) for level in range(levels)],
         [_run(nest, nest.irrelevant_from[op], bounds[level], held[level]) for level in range(levels)],
-        [np.round(np.prod(unrolled_above(factors, feeds, level + 1), axis=0)) for level in range(levels)],
+        [np.round(unrolled.above(feeds, level).prod(axis=0)) for level in range(levels)],
     )
 
 

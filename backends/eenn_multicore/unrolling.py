@@ -1,7 +1,8 @@
 """Spatial unrolling: which loops run side by side on which array dimension.
 
-A fixed dataflow is cut to what the layer and the innermost memories allow. A free one is searched: the unrolling with
-the most units busy wins, and among those the one that spreads them over different loops (ZigZag's indicator).
+A fixed dataflow is cut to what the layer and the innermost memories' sizes allow. A free one is searched: the
+unrolling with the most units busy wins, and among those the one that spreads them over different loops (ZigZag's
+indicator).
 Equally good ones are told apart by a fixed order of the loops, so that results repeat.
 """
 
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import ceil, prod
 
-from eenn_multicore.hierarchy import FROM_LOW, TO_LOW, Hierarchy
+from eenn_multicore.hierarchy import Hierarchy
 from eenn_multicore.problem import IRRELEVANT, LOOPS, O, Problem
 from eenn_rl.hardware import CoreSpec, Dataflow
 
@@ -36,6 +37,11 @@ class Unrolled:
     drain: int
     """Cycles until the last results have walked out along the systolic dimensions."""
 
+    @property
+    def exact(self) -> bool:
+        """Whether every loop divides evenly, so that `mean` is `whole`."""
+        return self.mean == self.whole
+
 
 @cache
 def divisors(number: int) -> tuple[int, ...]:
@@ -60,23 +66,22 @@ def unroll(problem: Problem, core: CoreSpec, hierarchy: Hierarchy, dataflow: Dat
 
 
 def _limits(problem: Problem, core: CoreSpec, hierarchy: Hierarchy) -> list[list[int]]:
-    """[dimension][loop]: the widest unrolling that the array, the layer and the innermost ports allow."""
+    """[dimension][loop]: the widest unrolling that the array, the layer and the innermost memories' sizes allow.
+
+    Ports do not count: one too narrow to feed every unit in a cycle stalls them, so that a wider one is never slower.
+    """
     limits = [[min(size, dimension.size) for size in problem.sizes] for dimension in core.array]
-    for index, memory in enumerate(hierarchy.memories):
-        if any(index in levels[1:] for levels in hierarchy.levels):
+    for operand, levels in enumerate(hierarchy.levels):
+        bits = problem.partial_bits if operand == O else problem.bits[operand]
+        if not bits or not levels:
             continue
-        for operand, levels in enumerate(hierarchy.levels):
-            if index not in levels:
-                continue
-            bits = problem.partial_bits if operand == O else problem.bits[operand]
-            port = hierarchy.port(operand, 0, FROM_LOW if operand == O else TO_LOW)
-            if not bits or port is None:
-                continue
-            for place, dimension in enumerate(core.array):
-                if dimension.name in memory.served:
-                    for loop, kind in enumerate(problem.relevance[operand]):
-                        if kind != IRRELEVANT and problem.sizes[loop] > 1:
-                            limits[place][loop] = max(1, min(limits[place][loop], port.bandwidth_bits // bits))
+        memory = hierarchy.memories[levels[0]]
+        room = max(1, memory.size_bits // bits)
+        for place, dimension in enumerate(core.array):
+            if dimension.name in memory.served:
+                for loop, kind in enumerate(problem.relevance[operand]):
+                    if kind != IRRELEVANT:
+                        limits[place][loop] = min(limits[place][loop], room)
     return limits
 
 
