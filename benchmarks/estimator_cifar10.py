@@ -23,7 +23,7 @@ from trained_cifar10 import dynamic, expected_macs, tune
 from eenn_rl.architecture import Architecture, Exit
 from eenn_rl.branches import CLASSIFIER
 from eenn_rl.networks.builder import path_of
-from eenn_rl.networks.proxies import PROXIES
+from eenn_rl.networks.proxies import PROXIES, Subject
 from eenn_rl.problem import shipped_tables
 from eenn_rl.tables import AccuracyTables
 from eenn_rl.zoo import make_backbone
@@ -104,7 +104,7 @@ def proxy_findings(backbone: str, data: Path, rows: list[dict[str, Any]]) -> dic
     rows = [row for row in rows if len(row["exits"]) > 1]
     drawn = [Architecture(shapes, tuple(Exit(at, kind, bits, 0, 0) for at, kind, bits in row["exits"])) for row in rows]
     for name, score in PROXIES.items():
-        scores = [score(architecture, dataset, SEED) for architecture in drawn]
+        scores = [score(Subject.of(architecture), dataset, SEED) for architecture in drawn]
         found[name] = {"spearman": float(spearmanr(scores, [row["measured_accuracy"] for row in rows]).statistic)}
     return found
 

@@ -13,7 +13,7 @@ import yaml
 from eenn_rl.branches import BRANCHES
 from eenn_rl.errors import InputFileError, check, unknown_name
 from eenn_rl.guard import EVALUATION_LIMIT_S
-from eenn_rl.networks.settings import SupernetSettings, TrainingSettings
+from eenn_rl.networks.settings import TRAINING_FREE, SupernetSettings, TrainingSettings
 from eenn_rl.objective import Objective
 from eenn_rl.options import group, merge, option
 from eenn_rl.search import AgentSettings
@@ -44,8 +44,9 @@ class RunConfig:
     )  # fmt: skip
     data_root: str | None = option(None, "where downloaded data sets are kept", metavar="DIR")
     tables: str | None = option(
-        None, "accuracy tables to search on instead of training shared weights: a file, or `shipped`", metavar="FILE"
-    )
+        None, "accuracy tables to search on instead of training shared weights: a file, `shipped`, or a training-free "
+        "score (macs, naswot, synflow) that they are guessed from", metavar="FILE|NAME",
+    )  # fmt: skip
     seed: int = option(0, "fixes every random number of the run")
     branches: tuple[str, ...] = option(BRANCHES, "branch kinds to choose from")
     bits: tuple[int, ...] = option(ALLOWED_BITS, "bit-widths to choose from")
@@ -57,6 +58,11 @@ class RunConfig:
     search: AgentSettings = group(AgentSettings)
     supernet: SupernetSettings = group(SupernetSettings, "supernet")
     training: TrainingSettings = group(TrainingSettings, "training")
+
+    @property
+    def guessed(self) -> bool:
+        """Whether accuracies are guessed from a training-free score."""
+        return self.tables in TRAINING_FREE
 
     def __post_init__(self) -> None:
         for branch in self.branches:

@@ -30,8 +30,8 @@ def shipped_tables(dataset: str, backbone: str) -> AccuracyTables:
 
 
 def given_tables(config: RunConfig) -> AccuracyTables | None:
-    """The tables that the configuration names, or None where they are to be measured."""
-    if config.tables is None:
+    """The tables that the configuration names, or None where they are to be measured, or guessed."""
+    if config.tables is None or config.guessed:
         return None
     if config.tables == SHIPPED:
         return shipped_tables(config.dataset, config.backbone)
@@ -46,6 +46,11 @@ def given_tables(config: RunConfig) -> AccuracyTables | None:
 
 def tables_or_shipped(config: RunConfig) -> AccuracyTables:
     """The tables that `config` names, or those that come with the package for its data set and backbone."""
+    if config.guessed:
+        raise InvalidValueError(
+            f"--tables {config.tables}: expected measured tables here, found a training-free score: give a file, or "
+            f"`shipped` (`eenn-rl train --tables {config.tables}` searches on guesses, and its tables.npz is a file)"
+        )
     return given_tables(config) or shipped_tables(config.dataset, config.backbone)
 
 

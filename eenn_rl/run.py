@@ -56,7 +56,7 @@ def _prepare(
     settings = make_config(given, base, str(config))
     _check_names(settings)
     dataset = LazyDataset(settings)
-    if settings.tables is None:
+    if settings.tables is None or settings.guessed:
         dataset.load()
     return create_run(run or new_run_path(settings.seed), to_json(settings)), settings, dataset
 
@@ -79,6 +79,11 @@ def _check_names(settings: RunConfig) -> None:
     from eenn_agents.registry import agent_maker
 
     agent_maker(settings.search.agent)
+    if settings.guessed and len(settings.bits) != 1:
+        raise InvalidValueError(
+            f"--tables {settings.tables}: expected one bit-width, as such scores do not see what rounding costs, "
+            f"found {', '.join(map(str, settings.bits))}: choose one, for example --bits 8"
+        )
     tables = given_tables(settings)
     if tables is not None:
         make_evaluator(settings, tables)
@@ -100,7 +105,7 @@ def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progr
     found = search(folder, settings, evaluator, progress)
     if evaluator.failure_reasons:
         progress.note(failure_summary(evaluator.failure_reasons, evaluator.distinct))
-    if settings.verify == 0 or settings.tables is not None:
+    if settings.verify == 0 or (settings.tables is not None and not settings.guessed):
         progress.note(f"a search result, not verified networks; verify with: eenn-rl verify {folder.path}")
         return
     verify_best(folder, settings, evaluator, dataset.load(), found, settings.verify, progress)
@@ -124,9 +129,10 @@ class LazyDataset:
 
 
 def estimate(folder: RunFolder, settings: RunConfig, dataset: LazyDataset, progress: Progress) -> AccuracyTables:
-    """The accuracy tables: those that the settings name, or measured with shared weights trained for them."""
+    """The accuracy tables: those that the settings name, or guess, or measured with shared weights made for them."""
     if not folder.tables.exists():
-        tables = given_tables(settings) or _measured_tables(folder, settings, dataset.load(), progress)
+        make = _guessed_tables if settings.guessed else _measured_tables
+        tables = given_tables(settings) or make(folder, settings, dataset.load(), progress)
         tables.save(folder.tables)
     return AccuracyTables.load(folder.tables)
 
@@ -142,6 +148,17 @@ def _measured_tables(folder: RunFolder, settings: RunConfig, dataset: "Dataset",
     )  # fmt: skip
     supernet.save(folder.weights / "supernet.pt")
     return measure_tables(supernet, dataset, progress=progress, checkpoint=folder.checkpoints / "measure.pt")
+
+
+def _guessed_tables(_: RunFolder, settings: RunConfig, dataset: "Dataset", progress: Progress) -> AccuracyTables:
+    from eenn_rl.networks.guess import guess_tables
+
+    backbone = make_backbone(settings.backbone, dataset.input_shape, dataset.num_classes)
+    progress.note(f"accuracies are guessed from {settings.tables}: they rank networks and promise nothing")
+    return guess_tables(
+        str(settings.tables), backbone, dataset, settings.seed, progress,
+        branches=settings.branches, bits=settings.bits,
+    )  # fmt: skip
 
 
 def search(folder: RunFolder, settings: RunConfig, evaluator: Evaluator, progress: Progress) -> Found:

@@ -1,12 +1,17 @@
-"""Training-free scores."""
+"""Training-free scores, and accuracy tables guessed from them."""
 
+import numpy as np
 import pytest
 import torch
 
-from eenn_rl.networks.proxies import PROXIES, macs, naswot, synflow
-from network_samples import architecture, digits
+from eenn_rl.errors import InvalidValueError
+from eenn_rl.levels import LEVEL_EDGES
+from eenn_rl.networks.guess import DROP, TOP, guess_tables
+from eenn_rl.networks.proxies import PROXIES, Subject, macs, naswot, synflow
+from network_samples import BRANCHES, architecture, digits, small_backbone
 
-SMALL, LARGE = architecture((2, "classifier", 8)), architecture((0, "conv", 8), (1, "dsconv2", 8), (2, "classifier", 8))
+SMALL = Subject.of(architecture((2, "classifier", 8)))
+LARGE = Subject.of(architecture((0, "conv", 8), (1, "dsconv2", 8), (2, "classifier", 8)))
 
 
 @pytest.mark.parametrize("name", sorted(PROXIES))
@@ -27,3 +32,34 @@ def test_synflow_looks_at_no_data_and_naswot_does() -> None:
     dark = type(digits())(**{**vars(digits()), "train_x": torch.zeros_like(digits().train_x)})
     assert synflow(SMALL, dark) == synflow(SMALL, digits())
     assert naswot(SMALL, dark) != naswot(SMALL, digits())
+
+
+@pytest.mark.parametrize("proxy", sorted(PROXIES))
+def test_guessed_tables_order_exits_as_the_score_does(proxy: str) -> None:
+    """More of the score, more accuracy; the same seed, the same tables; confidences are calibrated as promised."""
+    backbone = small_backbone()
+    tables = guess_tables(proxy, backbone, digits(), 1, branches=BRANCHES, bits=(4,))
+    heads = [(int(at), int(kind)) for at, kind in zip(tables.row_location, tables.row_branch, strict=True)]
+    assert heads == [(0, 0), (0, 1), (1, 0), (1, 1), (2, -1)]
+    scores = [
+        PROXIES[proxy](Subject(backbone, (4,) * (at + 1), ((at, "classifier" if kind < 0 else BRANCHES[kind]),)),
+                       digits(), 1)
+        for at, kind in heads
+    ]  # fmt: skip
+    accuracies = tables.correct.mean(1)
+    assert accuracies[np.argmin(scores)] == pytest.approx(TOP - DROP, abs=0.04)
+    assert accuracies[-1] == pytest.approx(TOP, abs=0.04)
+    assert all(accuracies[np.argmax(scores)] >= accuracies - 0.04)
+    sure = tables.confidence >= np.searchsorted(LEVEL_EDGES, 0.9)
+    assert tables.correct[sure].mean() > 0.9
+    again = guess_tables(proxy, backbone, digits(), 1, branches=BRANCHES, bits=(4,))
+    assert again.fingerprint == tables.fingerprint
+    assert proxy in tables.notes
+
+
+def test_a_guess_takes_one_width_and_a_known_score() -> None:
+    """What a training-free score cannot see is refused."""
+    with pytest.raises(InvalidValueError, match="one width"):
+        guess_tables("macs", small_backbone(), digits(), bits=(4, 8))
+    with pytest.raises(InvalidValueError, match="naswot"):
+        guess_tables("zen", small_backbone(), digits())

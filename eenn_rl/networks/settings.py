@@ -1,4 +1,4 @@
-"""How networks are trained: `SupernetSettings`, `TrainingSettings`. No torch here."""
+"""How networks are trained or, without training, scored: settings and names. No torch here."""
 
 from dataclasses import dataclass, replace
 
@@ -8,6 +8,8 @@ from eenn_rl.options import option
 DEFAULT_EPOCHS = {"digits": (22, 28, 32)}
 """Epochs by data set: of the static phase of the shared weights, of their second phase, of full training."""
 OTHER_EPOCHS = (30, 30, 40)
+TRAINING_FREE = ("macs", "naswot", "synflow")
+"""Names of the scores in `eenn_rl.networks.proxies`."""
 
 
 @dataclass(frozen=True)
