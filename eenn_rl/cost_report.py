@@ -12,7 +12,7 @@ from eenn_rl.backbone import Backbone, Block, Layer
 from eenn_rl.cost import CostReport, LayerCost
 from eenn_rl.cost_view import layers_table, network_table
 from eenn_rl.errors import check
-from eenn_rl.hardware import AcceleratorSpec, load_accelerator
+from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
 from eenn_rl.hardware.files import read_yaml
 from eenn_rl.hardware.zigzag_files import read_mapping
 from eenn_rl.hookspecs import HardwareBackend
@@ -22,6 +22,7 @@ from eenn_rl.plugins import make_backend
 from eenn_rl.serialization import read_json, to_json
 from eenn_rl.workload import Stage, Workload, workload_of
 
+DEFAULT_BACKEND = "multicore"
 _LOG = logging.getLogger(__name__)
 
 
@@ -35,18 +36,19 @@ class LayerCosting(Protocol):
 
 
 def run_cost(
-    file: Path | str, accelerator: str = "quad_edge_tpu", backend: str = "multicore", core: int | None = None,
+    file: Path | str, accelerator: str | None = None, backend: str | None = None, core: int | None = None,
     mapping: Path | str | None = None, as_json: bool = False, clock_hz: float | None = None,
 ) -> str:  # fmt: skip
-    """What `file` (a list of layers, an architecture or an ONNX network) costs, as a table or as JSON text."""
+    """What `file` (layers, an architecture, an ONNX network or an exported folder) costs, as a table or as JSON text.
+
+    None for `accelerator` and `backend`: those that a folder was exported for, the usual ones for files.
+    """
     path = Path(file)
-    spec = with_mapping(load_accelerator(accelerator, clock_hz), mapping)
-    if core is not None:
-        check(
-            0 <= core < len(spec.cores), "--core", core, f"between 0 and {len(spec.cores) - 1}, a core of {spec.name}"
-        )
     if path.is_dir():
-        return _exported(path, spec, backend, as_json=as_json)
+        return _exported(path, accelerator, backend, core, mapping, as_json=as_json, clock_hz=clock_hz)
+    backend = backend or DEFAULT_BACKEND
+    spec = with_mapping(load_accelerator(accelerator or DEFAULT_ACCELERATOR, clock_hz), mapping)
+    _check_core(spec, core)
     if path.suffix == ".onnx":
         layers, notes = read_onnx(path)
         warn(notes)
@@ -62,25 +64,47 @@ def run_cost(
             else layers_table(costs, spec)
         )
     architecture = architecture_from_json(_architecture(data), str(path))
-    for place, exit_ in enumerate(architecture.exits):
-        for name in ("core", "branch_core"):
-            last = len(spec.allocations) - 1
-            check(getattr(exit_, name) <= last, f"exit {place}: {name}", getattr(exit_, name), f"at most {last}")
-    workload = workload_of(architecture)
-    if core is not None:
-        place = _allocation(spec, core)
-        workload = Workload(tuple(replace(stage, core=place, branch_core=place) for stage in workload.stages))
+    workload = _placed(workload_of(architecture), spec, core)
     report = make_backend(backend, spec, architecture.backbone).evaluate(workload)
     return _network(report, spec, as_json=as_json)
 
 
-def _exported(folder: Path, spec: AcceleratorSpec, backend: str, *, as_json: bool) -> str:
-    """A network as ``eenn-rl export`` wrote it, costed from its graphs."""
+def _exported(
+    folder: Path, accelerator: str | None, backend: str | None, core: int | None, mapping: Path | str | None, *,
+    as_json: bool, clock_hz: float | None,
+) -> str:  # fmt: skip
+    """A network as ``eenn-rl export`` wrote it, costed from its graphs; by default on what it was exported for."""
     from eenn_rl.export_onnx import exported_workload
 
     manifest, workload = exported_workload(folder)
-    architecture = architecture_from_json(manifest.architecture, str(folder / "manifest.json"))
-    return _network(make_backend(backend, spec, architecture.backbone).evaluate(workload), spec, as_json=as_json)
+    spec = manifest.accelerator
+    if spec is None or accelerator is not None or clock_hz is not None:
+        spec = load_accelerator(accelerator or DEFAULT_ACCELERATOR, clock_hz)
+    spec = with_mapping(spec, mapping)
+    _check_core(spec, core)
+    made = make_backend(
+        backend or manifest.backend or DEFAULT_BACKEND, spec,
+        architecture_from_json(manifest.architecture, str(folder / "manifest.json")).backbone,
+    )  # fmt: skip
+    return _network(made.evaluate(_placed(workload, spec, core)), spec, as_json=as_json)
+
+
+def _check_core(spec: AcceleratorSpec, core: int | None) -> None:
+    if core is not None:
+        bound = f"between 0 and {len(spec.cores) - 1}, a core of {spec.name}"
+        check(0 <= core < len(spec.cores), "--core", core, bound)
+
+
+def _placed(workload: Workload, spec: AcceleratorSpec, core: int | None) -> Workload:
+    """The workload with everything on `core`; or as it is, on allocations that there are."""
+    if core is not None:
+        place = _allocation(spec, core)
+        return Workload(tuple(replace(stage, core=place, branch_core=place) for stage in workload.stages))
+    last = len(spec.allocations) - 1
+    for k, stage in enumerate(workload.stages):
+        for name in ("core", "branch_core"):
+            check(getattr(stage, name) <= last, f"exit {k}: {name}", getattr(stage, name), f"at most {last}")
+    return workload
 
 
 def _architecture(data: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from eenn_rl.architecture_file import architecture_from_json
 from eenn_rl.errors import InputFileError, InvalidValueError, MissingDependencyError, check
 from eenn_rl.export_onnx.manifest import Graph, Manifest, TensorInfo, read_manifest
-from eenn_rl.export_onnx.reading import parse_model, read_graph
+from eenn_rl.export_onnx.reading import load_exported
 from eenn_rl.tables import ConfidenceRule
 
 Floats = npt.NDArray[np.floating]
@@ -178,7 +178,7 @@ def _check_inputs(folder: Path, graph: Graph, known: set[TensorInfo]) -> None:
 
 def _load(folder: Path, graph: Graph, runtime: Any, threads: int) -> Any:
     """A session of one graph, whose batch axis is freed first."""
-    model = parse_model(read_graph(folder, graph), str(folder / graph.file))
+    model = load_exported(folder, graph)
     _check_borders(model, graph, folder)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads

@@ -236,10 +236,12 @@ def _propose(arguments: Arguments) -> int:
 
 def _cost_options(parser: Parser) -> None:
     parser.add_argument(
-        "file", type=Path, help="a list of layers (JSON), an architecture file (JSON) or an ONNX network"
-    )
-    parser.add_argument("--accelerator", default="quad_edge_tpu", metavar="NAME|FILE", help="(default: quad_edge_tpu)")
-    parser.add_argument("--backend", default="multicore", metavar="NAME", help="(default: multicore)")
+        "file", type=Path,
+        help="a list of layers (JSON), an architecture file (JSON), an ONNX network, or a folder that export wrote",
+    )  # fmt: skip
+    own = "a folder's own"
+    parser.add_argument("--accelerator", metavar="NAME|FILE", help=f"(default: quad_edge_tpu; {own})")
+    parser.add_argument("--backend", metavar="NAME", help=f"(default: multicore; {own})")
     parser.add_argument("--core", type=_natural, metavar="N", help="allocation that runs the layers (default: 0)")
     parser.add_argument("--mapping", type=Path, metavar="FILE", help="ZigZag mapping file")
     parser.add_argument("--clock-hz", type=float, metavar="X", help="clock of an accelerator file that names none")

@@ -1,5 +1,6 @@
 """EarlyExitSession: the same exits and classes as the trained torch network, and damaged folders refused in a line."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("onnx", reason="the optional package onnx is not installed")
+onnx = pytest.importorskip("onnx", reason="the optional package onnx is not installed")
 pytest.importorskip("onnxruntime", reason="the optional package onnxruntime is not installed")
 torch = pytest.importorskip("torch")
 
 from eenn_rl.deploy import EarlyExitSession, confidence_of  # noqa: E402
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError  # noqa: E402
-from eenn_rl.export_onnx import export_run, load_network  # noqa: E402
+from eenn_rl.export_onnx import export_run, exported_workload, load_network  # noqa: E402
 from eenn_rl.networks.confidence import confidence  # noqa: E402
 from eenn_rl.networks.data import Dataset, load_dataset  # noqa: E402
 from eenn_rl.networks.training import TrainedNetwork  # noqa: E402
@@ -154,6 +155,10 @@ def newer(data: dict[str, Any]) -> None:
     data["format"] = "eenn-rl onnx export 2"
 
 
+def other_core(data: dict[str, Any]) -> None:
+    data["stages"][0]["core"] = 70
+
+
 def unlinked(data: dict[str, Any]) -> None:
     data["stages"][0]["branch"]["inputs"][0]["name"] = "elsewhere.out"
 
@@ -165,6 +170,7 @@ EDITS: dict[Callable[[dict[str, Any]], None], str] = {
     other_input: "not that of its architecture",
     unknown_key: "threshold",
     newer: "update eenn-rl",
+    other_core: "stage core",
     unlinked: "no graph before it hands on",
 }
 
@@ -205,6 +211,48 @@ def test_damaged_graphs_are_refused(damaged: Path, damage: Callable[[Path], None
     damage(damaged / "stage0.onnx")
     with pytest.raises(InputFileError, match=r"stage0\.onnx.*export it again"):
         EarlyExitSession(damaged)
+
+
+def foreign_operator(model: Any) -> None:
+    one = onnx.helper.make_node("Constant", [], ["one"], value_float=1.0)
+    output = onnx.helper.make_tensor_value_info("one", onnx.TensorProto.FLOAT, [])
+    branches = {name: onnx.helper.make_graph([one], name, [], [output]) for name in ("then_branch", "else_branch")}
+    model.graph.initializer.append(onnx.helper.make_tensor("yes", onnx.TensorProto.BOOL, [], [True]))
+    model.graph.node.insert(0, onnx.helper.make_node("If", ["yes"], ["odd"], name="odd", **branches))
+
+
+def function(model: Any) -> None:
+    opset = [onnx.helper.make_opsetid("", 21)]
+    body = [onnx.helper.make_node("Identity", ["x"], ["y"])]
+    model.functions.append(onnx.helper.make_function("own", "Odd", ["x"], ["y"], body, opset))
+
+
+def outer_file(model: Any) -> None:
+    tensor = onnx.TensorProto(name="secret", data_type=onnx.TensorProto.FLOAT, dims=[1])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="secret.bin")
+    model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["secret"], name="odd", value=tensor))
+
+
+@pytest.mark.parametrize("change", [foreign_operator, function, outer_file])
+def test_graphs_that_no_export_writes_are_not_run(damaged: Path, change: Callable[[Any], None]) -> None:
+    """Control flow, functions and data in other files are refused, even with the right checksums in the manifest."""
+    (damaged / "secret.bin").write_bytes(b"1234")
+    path = damaged / "stage0.onnx"
+    model = onnx.load(str(path))
+    change(model)
+    content = model.SerializeToString()
+    path.write_bytes(content)
+
+    def sign(data: dict[str, Any]) -> None:
+        data["stages"][0]["backbone"] |= {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
+
+    edit_manifest(damaged, sign)
+    with pytest.raises(InputFileError, match=r"stage0\.onnx.*(no export writes|expected an ONNX model)") as caught:
+        EarlyExitSession(damaged)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputFileError):
+        exported_workload(damaged)
 
 
 def test_random_damage_never_gets_past_the_checks(damaged: Path) -> None:

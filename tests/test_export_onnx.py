@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the optional package onnx is not installed")
 torch = pytest.importorskip("torch")
 
+from eenn_multicore.backend import MulticoreBackend  # noqa: E402
 from eenn_rl.architecture import Architecture, Exit  # noqa: E402
 from eenn_rl.backbone import Backbone  # noqa: E402
+from eenn_rl.cost_report import run_cost  # noqa: E402
 from eenn_rl.errors import InputFileError, InvalidValueError  # noqa: E402
 from eenn_rl.export_onnx import (  # noqa: E402
     Deployment,
@@ -24,6 +27,8 @@ from eenn_rl.export_onnx import (  # noqa: E402
     load_network,
     read_manifest,
 )
+from eenn_rl.export_onnx.manifest import OPERATORS  # noqa: E402
+from eenn_rl.hardware import load_accelerator  # noqa: E402
 from eenn_rl.networks.builder import Network, heads_of, path_of  # noqa: E402
 from eenn_rl.networks.quantise import refreshing  # noqa: E402
 from eenn_rl.stored_run import open_stored_run  # noqa: E402
@@ -177,12 +182,13 @@ def test_every_activation_passes_a_quantiser_of_its_stage(exported: tuple[Any, A
 
 
 def test_graphs_are_standard_and_of_one_input(exported: tuple[Any, Any, Path]) -> None:
-    """Every file passes onnx's full check, uses only standard operators of opset 21, and has no free dimension."""
+    """Every file passes onnx's full check, uses only the stated operators of opset 21, and has no free dimension."""
     for model in models(exported[2]):
         onnx.checker.check_model(model, full_check=True)
         assert [(item.domain, item.version) for item in model.opset_import] == [("", 21)]
         shapes = [value.type.tensor_type.shape for value in (*model.graph.input, *model.graph.output)]
         assert all(d.dim_value > 0 for shape in shapes for d in shape.dim)
+        assert {node.op_type for node in model.graph.node} <= OPERATORS
 
 
 def test_the_same_network_gives_the_same_files(exported: tuple[Any, Any, Path], tmp_path: Path) -> None:
@@ -242,12 +248,30 @@ def test_exported_stages_cost_what_the_architecture_costs(from_run: Path) -> Non
 
 def test_an_exported_folder_is_costed_like_its_architecture_by_the_command(from_run: Path) -> None:
     """`eenn-rl cost FOLDER --json` gives the costs of the architecture that was exported."""
-    from eenn_rl.cost_report import run_cost
-
     run = open_stored_run(small_run())
     wanted = [(cost.energy_j, cost.latency_s) for cost in run.cost(run.architecture(run.verified(1))).exits]
     found = json.loads(run_cost(from_run, as_json=True))["exits"]
     assert [(item["energy_j"], item["latency_s"]) for item in found] == wanted
+
+
+def test_a_folder_is_costed_on_the_accelerator_it_was_exported_for(tmp_path: Path) -> None:
+    """Without --accelerator the manifest's own counts, whole, not its name; with it another one."""
+    backbone, branches = BACKBONES["resnet8"]
+    architecture = architecture_of(backbone, *branches)
+    spec = load_accelerator("hetero_quad")
+    clock = tuple(replace(core, clock_hz=2 * core.clock_hz) for core in spec.cores)
+    mine = replace(spec, cores=clock)
+    folder = tmp_path / "network"
+    export_network(architecture, untrained(architecture), deployment(architecture, accelerator=mine), folder)
+    wanted = MulticoreBackend(mine).evaluate(workload_of(architecture)).exits[-1]
+    own, named, other = (
+        json.loads(run_cost(folder, name, as_json=True))["exits"][-1] for name in (None, "hetero_quad", "quad_edge_tpu")
+    )
+    assert own == {"energy_j": wanted.energy_j, "latency_s": wanted.latency_s}
+    assert named["latency_s"] > own["latency_s"]
+    assert other != named
+    with pytest.raises(InvalidValueError, match="core"):
+        run_cost(folder, core=70)
 
 
 def test_zigzag_parses_every_graph(from_run: Path, tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def _manifest(
         stages=stages,
         storage=tuple(_storage(bits) for bits in sorted({exit_.bits for exit_ in architecture.exits})),
         expected=_expected(deployment.verified),
-        accelerator=deployment.accelerator.name if deployment.accelerator else "",
+        accelerator=deployment.accelerator,
         backend=deployment.backend,
         dataset=deployment.dataset,
         versions={**current_versions(), "onnx": onnx_version},

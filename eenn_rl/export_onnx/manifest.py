@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from eenn_rl.errors import InputFileError, InvalidValueError, check
+from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.serialization import from_json, read_json
 from eenn_rl.tables import ConfidenceRule
 
@@ -12,6 +13,11 @@ FORMAT = "eenn-rl onnx export 1"
 FILE_NAME = "manifest.json"
 OPSET = 21
 """The first operator set with 4-bit integers (UINT4, INT4) in QuantizeLinear and DequantizeLinear."""
+OPERATORS = frozenset({
+    "Add", "AveragePool", "Cast", "Conv", "DequantizeLinear", "Flatten", "Gemm", "Identity", "Max", "MaxPool", "Min",
+    "Mul", "Pad", "QuantizeLinear", "Relu", "Sub", "Sum",
+})  # fmt: skip
+"""Every operator that an export writes: a graph with another is none, and is not run."""
 MAX_FILE_BYTES = 2**31
 """The most that one graph may have: what a protocol buffer can hold."""
 
@@ -112,7 +118,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The whole of ``manifest.json``; `architecture` is the architecture file's JSON, `classes` are the labels 0.. ."""
+    """The whole of ``manifest.json``; `architecture` is the architecture file's JSON, `accelerator` that of the run."""
 
     format: str
     opset: int
@@ -123,7 +129,7 @@ class Manifest:
     stages: tuple[ExportedStage, ...]
     storage: tuple[Storage, ...]
     expected: Expected | None
-    accelerator: str
+    accelerator: AcceleratorSpec | None
     backend: str
     dataset: str
     versions: dict[str, str]
@@ -134,6 +140,10 @@ class Manifest:
         check(len(self.stages) >= 1, "stages", len(self.stages), "at least one")
         check(self.num_classes >= 2, "num_classes", self.num_classes, "at least 2")
         check(self.stages[-1].threshold == 0, "threshold of the last stage", self.stages[-1].threshold, "0")
+        if self.accelerator is not None:
+            last = len(self.accelerator.allocations) - 1
+            for core in (core for stage in self.stages for core in (stage.core, stage.branch_core)):
+                check(0 <= core <= last, "stage core", core, f"0 to {last}, an allocation of {self.accelerator.name}")
         files = [graph.file for graph in self.graphs]
         check(len(set(files)) == len(files), "graph files", files, "names that differ")
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from eenn_rl.backbone import Layer, LayerKind, Size
 from eenn_rl.errors import EennError, InputFileError, check
 from eenn_rl.export_onnx.dependency import import_onnx
-from eenn_rl.export_onnx.manifest import HANDED_ON, Graph, Manifest, read_manifest
+from eenn_rl.export_onnx.manifest import HANDED_ON, OPERATORS, Graph, Manifest, read_manifest
 from eenn_rl.workload import Stage, Workload
 
 TRANSPARENT = {
@@ -62,6 +62,18 @@ def parse_model(content: bytes, source: str) -> Any:
     return model
 
 
+def load_exported(folder: Path, graph: Graph) -> Any:
+    """The model of one graph of an exported network, of those operators alone that an export writes."""
+    path = folder / graph.file
+    model = parse_model(read_graph(folder, graph), str(path))
+    odd = next((node for node in model.graph.node if node.op_type not in OPERATORS), None)
+    if odd is not None:
+        raise InputFileError(f"{path}: node {odd.name!r} is {odd.op_type}, which no export writes: export it again")
+    if model.functions or model.graph.sparse_initializer:
+        raise InputFileError(f"{path}: holds functions or sparse tensors, which no export writes: export it again")
+    return model
+
+
 def exported_workload(folder: Path) -> tuple[Manifest, Workload]:
     """The workload that the graphs in an exported folder describe, with bits and allocations from its manifest."""
     manifest = read_manifest(folder)
@@ -79,8 +91,7 @@ def exported_workload(folder: Path) -> tuple[Manifest, Workload]:
 
 
 def _graph_layers(folder: Path, graph: Graph) -> tuple[Layer, ...]:
-    model = parse_model(read_graph(folder, graph), str(folder / graph.file))
-    return layers_of_model(model, str(folder / graph.file))
+    return layers_of_model(load_exported(folder, graph), str(folder / graph.file))
 
 
 def layers_of_model(model: Any, source: str) -> tuple[Layer, ...]:
