@@ -137,14 +137,15 @@ def _channels_first(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if images.shape[-1] == 3 else images
 
 
-def _download(name: str, root: Path) -> Dataset:
+def _download(name: str, root: Path, *, download: bool) -> Dataset:
     kind, classes = {"cifar10": ("CIFAR10", 10), "cifar100": ("CIFAR100", 100), "svhn": ("SVHN", 10)}[name]
     parts = {"train": {"split": "train"}, "test": {"split": "test"}} if name == "svhn" else {
         "train": {"train": True}, "test": {"train": False}
     }  # fmt: skip
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        made = [getattr(datasets(), kind)(str(root), download=True, **which) for which in parts.values()]
+        if download:
+            root.mkdir(parents=True, exist_ok=True)
+        made = [getattr(datasets(), kind)(str(root), download=download, **which) for which in parts.values()]
     except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputFileError(
@@ -156,16 +157,17 @@ def _download(name: str, root: Path) -> Dataset:
     return _assemble(name, train, test, classes, _crop if name == "svhn" else crop_and_flip)
 
 
-def load_dataset(name: str, root: Path | None = None) -> Dataset:
+def load_dataset(name: str, root: Path | None = None, *, download: bool = True) -> Dataset:
     """The data set `name`: `digits` (embedded), one of torchvision's, or a folder in ImageFolder layout.
 
-    Downloads go to `root`. Raises `InputFileError` where there is no such data, `InvalidValueError` for a name that is
-    neither known nor a folder. The split never depends on a seed.
+    Downloads go to `root`; without `download` only what is there already is taken. Raises `InputFileError` where there
+    is no such data, `InvalidValueError` for a name that is neither known nor a folder. The split never depends on a
+    seed.
     """
     if name == "digits":
         return load_digits_canvas()
     if name in DATASETS:
-        return _download(name, root or DEFAULT_ROOT)
+        return _download(name, root or DEFAULT_ROOT, download=download)
     path = Path(name)
     if not path.is_dir():
         looks_like_path = "/" in name or path.exists()

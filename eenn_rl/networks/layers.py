@@ -68,7 +68,10 @@ class Variant(nn.Module):
         elif layer.kind in ("conv", "depthwise"):
             shape = (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel)
             self.weight = nn.Parameter(torch.empty(shape))
+        self.logit_inputs = 0
+        """Inputs of a layer that gives logits."""
         if layer.weight_elements and not role.normalised:
+            self.logit_inputs = layer.in_channels
             self.bias = nn.Parameter(torch.zeros(layer.out_channels))
         if role.normalised:
             norm = nn.BatchNorm1d if layer.kind == "linear" else nn.BatchNorm2d

@@ -16,10 +16,14 @@ import torch
 from torch import nn
 
 from eenn_rl.errors import InputFileError
+from eenn_rl.networks.layers import Variant
 from eenn_rl.progress import Progress
 
 SAVE_EVERY_S = 8.0
-GRADIENT_NORM = 2.0
+GRADIENT_NORM = 25.0
+"""Bound on the norm of a step's gradient: two to ten times the usual, so that it strikes outliers alone."""
+LOGIT_INPUTS = 64
+"""Inputs of a logits layer beyond which its learning rate falls in proportion."""
 REFRESH_EVERY = 16
 """Steps between two looks at the activation steps."""
 
@@ -104,31 +108,35 @@ def one_cycle(step: int, total: int, peak: float) -> float:
 
 
 def make_optimiser(network: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.SGD:
-    """Nesterov SGD, with decay on weights alone."""
-    weights = [p for p in network.parameters() if p.dim() > 1]
-    rest = [p for p in network.parameters() if p.dim() <= 1]
-    groups = [{"params": weights, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    device = weights[0].device
+    """Nesterov SGD, with decay on weights alone.
+
+    Logits layers of many inputs learn at a lower rate. Their inputs are rectified and of about unit mean square, so the
+    curvature of cross-entropy in their weights grows with the number of inputs: at the rate of the normalised layers, a
+    linear branch of 256 inputs on an early map oscillated and tore the shared trunk with it.
+    """
+    grouped: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for module in network.modules():
+        inputs = module.logit_inputs if isinstance(module, Variant) else 0
+        gain = min(1.0, LOGIT_INPUTS / inputs) if inputs else 1.0
+        for parameter in module.parameters(recurse=False):
+            grouped.setdefault((weight_decay if parameter.dim() > 1 else 0.0, gain), []).append(parameter)
+    groups = [{"params": found, "weight_decay": decay, "gain": gain} for (decay, gain), found in grouped.items()]
+    device = next(network.parameters()).device
     if device.type != "cuda":
         return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True)
-    # One kernel for all, and a rate that a captured step reads anew: see `eenn_rl.networks.graphs`.
-    rate = torch.tensor(learning_rate, device=device)
-    optimiser = torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
-    for parameter in (*weights, *rest):
+    # One kernel for all, and rates that a captured step reads anew: see `eenn_rl.networks.graphs`.
+    groups = [{**group, "lr": torch.tensor(learning_rate, device=device)} for group in groups]
+    optimiser = torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True, fused=True)
+    for parameter in network.parameters():
         optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimiser
 
 
-def descend(
-    loss: torch.Tensor, network: nn.Module, optimiser: torch.optim.Optimizer, bound: float = GRADIENT_NORM
-) -> None:
-    """One step down the gradient of `loss`, whose norm is bounded by `bound`.
-
-    Unbounded, a linear branch on an early map could push the batch norms before it so far that no unit fired again.
-    """
+def descend(loss: torch.Tensor, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """One step down the gradient of `loss`, whose norm is bounded by `GRADIENT_NORM`."""
     optimiser.zero_grad()
     torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(network.parameters(), bound)
+    nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
     optimiser.step()
 
 
@@ -145,12 +153,12 @@ def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> N
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the rate of every group."""
+    """Set the rate of every group: `rate`, times the group's gain."""
     for group in optimiser.param_groups:
         if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(rate)
+            group["lr"].fill_(rate * group["gain"])
         else:
-            group["lr"] = rate
+            group["lr"] = rate * group["gain"]
 
 
 class Batches:

@@ -5,9 +5,20 @@ from dataclasses import dataclass, replace
 from eenn_rl.errors import check
 from eenn_rl.options import option
 
-DEFAULT_EPOCHS = {"digits": (22, 28, 32)}
-"""Epochs by data set: of the static phase of the shared weights, of their second phase, of full training."""
-OTHER_EPOCHS = (30, 30, 40)
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to train: epochs of the shared weights' two phases and of full training, and images per step."""
+
+    static_epochs: int
+    joint_epochs: int
+    full_epochs: int
+    batch_size: int
+
+
+EFFORTS = {"digits": Effort(22, 34, 28, 32)}
+"""By data set."""
+OTHER_EFFORT = Effort(30, 30, 40, 128)
 TRAINING_FREE = ("macs", "naswot", "synflow")
 """Names of the scores in `eenn_rl.networks.proxies`."""
 
@@ -18,9 +29,9 @@ class SupernetSettings:
 
     static_epochs: int = option(0, "epochs of the plain network, before exits and bits; 0: what suits the data set")
     epochs: int = option(0, "epochs with exits and bit-widths drawn at random; 0: what suits the data set")
-    batch_size: int = option(64, "images per step")
+    batch_size: int = option(0, "images per step; 0: what suits the data set")
     learning_rate: float = option(0.1, "peak of the one-cycle schedule of the plain network")
-    fine_learning_rate: float = option(0.05, "peak of the one-cycle schedule with exits and bits")
+    fine_learning_rate: float = option(0.1, "peak of the one-cycle schedule with exits and bits")
     weight_decay: float = option(5e-4, "L2 penalty on weights")
     branches_per_step: int = option(0, "branches of each block, drawn at random, that a step trains; 0: all")
     distinct_draws: int = option(
@@ -43,7 +54,7 @@ class TrainingSettings:
     """Full training of one architecture, quantisation-aware; the static baselines get the same."""
 
     epochs: int = option(0, "epochs; 0: what suits the data set")
-    batch_size: int = option(64, "images per step")
+    batch_size: int = option(0, "images per step; 0: what suits the data set")
     learning_rate: float = option(0.1, "peak of the one-cycle schedule")
     weight_decay: float = option(5e-4, "L2 penalty on weights")
     plain_share: float = option(0.4, "share of the epochs at 8 bits before lower bit-widths take over")
@@ -59,7 +70,12 @@ class TrainingSettings:
 
 def _check_common(settings: SupernetSettings | TrainingSettings) -> None:
     check(settings.epochs >= 0, "epochs", settings.epochs, "at least 0")
-    check(settings.batch_size >= 2, "batch_size", settings.batch_size, "at least 2 (batch norm)")
+    check(
+        settings.batch_size == 0 or settings.batch_size >= 2,
+        "batch_size",
+        settings.batch_size,
+        "at least 2 (batch norm)",
+    )
     check(settings.learning_rate > 0, "learning_rate", settings.learning_rate, "above 0")
     check(settings.weight_decay >= 0, "weight_decay", settings.weight_decay, "at least 0")
     check(settings.exit_weight >= 0, "exit_weight", settings.exit_weight, "at least 0")
@@ -67,11 +83,21 @@ def _check_common(settings: SupernetSettings | TrainingSettings) -> None:
 
 
 def supernet_settings_for(dataset: str, settings: SupernetSettings) -> SupernetSettings:
-    """`settings` with the epochs that suit `dataset` where they are 0."""
-    static, joint, _ = DEFAULT_EPOCHS.get(dataset, OTHER_EPOCHS)
-    return replace(settings, static_epochs=settings.static_epochs or static, epochs=settings.epochs or joint)
+    """`settings` with what suits `dataset` where they are 0."""
+    effort = EFFORTS.get(dataset, OTHER_EFFORT)
+    return replace(
+        settings,
+        static_epochs=settings.static_epochs or effort.static_epochs,
+        epochs=settings.epochs or effort.joint_epochs,
+        batch_size=settings.batch_size or effort.batch_size,
+    )
 
 
 def training_settings_for(dataset: str, settings: TrainingSettings) -> TrainingSettings:
-    """`settings` with the epochs that suit `dataset` where they are 0."""
-    return replace(settings, epochs=settings.epochs or DEFAULT_EPOCHS.get(dataset, OTHER_EPOCHS)[2])
+    """`settings` with what suits `dataset` where they are 0."""
+    effort = EFFORTS.get(dataset, OTHER_EFFORT)
+    return replace(
+        settings,
+        epochs=settings.epochs or effort.full_epochs,
+        batch_size=settings.batch_size or effort.batch_size,
+    )

@@ -11,7 +11,6 @@ import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from eenn_rl.networks.data import Dataset
 from eenn_rl.networks.graphs import StepReplayer
 from eenn_rl.networks.layers import copy_variant
 from eenn_rl.networks.loop import (
-    GRADIENT_NORM,
     REFRESH_EVERY,
     Batches,
     descend,
@@ -187,8 +185,7 @@ class _SupernetTraining:
         loss = functional.cross_entropy(logits[-1], labels)
         for early in logits[:-1]:
             loss = loss + exit_loss(early, labels, logits[-1], self.settings.distillation)
-        # The losses of many heads add up: bounded as one they learn too slowly, each on its own the trunk suffers.
-        descend(loss, self.network, self.optimiser, GRADIENT_NORM * sqrt(len(heads)))
+        descend(loss, self.network, self.optimiser)
 
     def _logits(self, images: Tensor, path: Sequence[int], heads: Sequence[Head]) -> list[Tensor]:
         values = self.network.start(images)
