@@ -8,17 +8,16 @@ Writes the curve, its cliffs
 and a plot to `results/` (the plot as SVG, without any plotting package).
 """
 
-import json
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
+
+import provenance
 
 from eenn_multicore.backend import MulticoreBackend
 from eenn_rl.backbone import Layer
 from eenn_rl.hardware import AcceleratorSpec, Dataflow, Unrolling, load_accelerator
 from eenn_rl.workload import Stage, Workload
 
-HERE = Path(__file__).parent
 CHANNELS = range(16, 97)
 
 
@@ -116,9 +115,10 @@ def main() -> None:
         for cliff in entry["cliffs"]:
             print(f"  {cliff['channels'] - 1} -> {cliff['channels']} channels: x{cliff['elp_step']:.2f} "
                   f"(MACs squared: x{cliff['macs_step_squared']:.2f})")  # fmt: skip
-    (HERE / "results" / "alignment.json").write_text(json.dumps(result, indent=1) + "\n")
-    (HERE / "results" / "alignment.svg").write_text(svg(curves))
-    print(f"plot: {HERE / 'results' / 'alignment.svg'}")
+    written = provenance.write("alignment", result, seeds=())
+    plot = written.with_suffix(".svg")
+    plot.write_text(svg(curves))
+    print(f"plot: {plot}")
 
 
 if __name__ == "__main__":

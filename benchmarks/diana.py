@@ -9,23 +9,23 @@ end to end for a CIFAR-10 residual network. A MAC counts as two operations. Writ
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import provenance
+
 from eenn_diana import parameters as p
 from eenn_diana.backend import DianaBackend
 from eenn_diana.costs import analog_run, digital_run, tiling
-from eenn_rl import __version__
 from eenn_rl.backbone import Backbone, Layer
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.workload import Stage, Workload
 from eenn_rl.zoo import make_backbone
 
-RESULTS = Path(__file__).parent / "results" / "diana.json"
+RESULTS = provenance.RESULTS / "diana.json"
 DIGITAL, ANALOG = 0, 1
 
 
@@ -119,12 +119,9 @@ def main() -> None:
     for r in rows:
         published = "" if r.published is None else f"   published {r.published:8.4g}   ratio {r.ratio:.3f}"
         print(f"{r.what:45} {r.modelled:10.4g} {r.unit:7}{published}")
-    RESULTS.parent.mkdir(exist_ok=True)
-    made_with = {"command": "python benchmarks/diana.py", "eenn_rl": __version__, "python": platform.python_version()}
     earlier = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     search = found(arguments.run) if arguments.run else earlier.get("search")
-    data = {"made_with": made_with, "rows": [asdict(r) for r in rows], "search": search}
-    RESULTS.write_text(json.dumps(data, indent=1) + "\n")
+    provenance.write("diana", {"rows": [asdict(r) for r in rows], "search": search}, seeds=())
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ def test_onnx(tmp_path: Path) -> None:
     try:
         import onnx
     except ImportError:
-        with pytest.raises(MissingDependencyError, match=r"eenn-rl\[onnx\]"):
+        with pytest.raises(MissingDependencyError, match=r"eenn-rl\[deploy\]"):
             run_cost(_file(tmp_path, [], "net.onnx"))
         return
     helper = onnx.helper
@@ -198,3 +198,34 @@ def test_onnx(tmp_path: Path) -> None:
     path.write_bytes(b"nothing like a network")
     with pytest.raises(InputFileError, match="expected an ONNX network"):
         run_cost(path)
+
+
+def test_onnx_with_quantised_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Weights that come through DequantizeLinear cost what plain ones do; what is not costed is said, once by node."""
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    make, info = helper.make_node, helper.make_tensor_value_info
+    nodes = [
+        make("DequantizeLinear", ["w", "scale"], ["wf"], "dw"),
+        make("Conv", ["x", "wf"], ["a"], "conv", pads=[1, 1, 1, 1]),
+        make("GlobalAveragePool", ["a"], ["e"], "pool"),
+        make("Sigmoid", ["e"], ["s"], "gate"),
+        make("Mul", ["a", "s"], ["g"], "scaled"),
+        make("LRN", ["g"], ["n"], "lrn", size=3),
+        make("GlobalMaxPool", ["n"], ["p"], "last"),
+        make("Flatten", ["p"], ["f"], "flat"),
+        make("DequantizeLinear", ["m", "scale"], ["mf"], "dm"),
+        make("Gemm", ["f", "mf", "bias"], ["y"], "fc", transB=1),
+    ]
+    held = {"w": np.zeros((8, 3, 3, 3), np.int8), "m": np.zeros((5, 8), np.int8), "scale": np.float32(1),
+            "bias": np.zeros(5, np.float32)}  # fmt: skip
+    constants = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in held.items()]
+    graph = helper.make_graph(nodes, "net", [info("x", 1, [1, 3, 8, 8])], [info("y", 1, [1, 5])], initializer=constants)
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), str(path))
+    found = json.loads(run_cost(path, as_json=True))
+    macs = {layer["name"]: layer["macs"] for layer in found["stages"][0]["layers"]}
+    assert macs == macs | {"conv": 8 * 3 * 9 * 64, "fc": 40}
+    said = [record.getMessage() for record in caplog.records]
+    assert [name for name in ("scaled", "lrn") if any(name in text for text in said)] == ["scaled", "lrn"]
+    assert len(said) == 2

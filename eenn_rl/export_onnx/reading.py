@@ -17,6 +17,7 @@ from eenn_rl.workload import Stage, Workload
 TRANSPARENT = {
     "QuantizeLinear", "DequantizeLinear", "Cast", "Identity", "Relu", "Clip", "Flatten", "Reshape", "Squeeze",
     "Unsqueeze", "Dropout", "BatchNormalization", "Softmax", "LogSoftmax", "Pad", "Sub", "Mul", "Div", "Min", "Max",
+    "Transpose", "Sigmoid", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Tanh",
 }  # fmt: skip
 """Operators that a layer's cost has folded in, or that cost nothing: what they read is what they hand on."""
 POOLS: dict[str, Literal["max", "average"]] = {
@@ -25,6 +26,7 @@ POOLS: dict[str, Literal["max", "average"]] = {
     "GlobalAveragePool": "average",
     "GlobalMaxPool": "max",
 }
+SUMS = ("Add", "Sum")
 Activation = Literal["none", "relu", "relu6"]
 
 
@@ -94,19 +96,21 @@ def _graph_layers(folder: Path, graph: Graph) -> tuple[Layer, ...]:
     return layers_of_model(load_exported(folder, graph), str(folder / graph.file))
 
 
-def layers_of_model(model: Any, source: str) -> tuple[Layer, ...]:
+def layers_of_model(model: Any, source: str, notes: list[str] | None = None) -> tuple[Layer, ...]:
     """The layers of a model of convolutions, matrix products, pools and additions; `source` names it in an error.
 
     A layer is named like its node. Activations, normalisation, reshaping and quantisation are folded, as in `Layer`.
+    An operator that is none of these is refused, or, given `notes`, noted there and taken to cost nothing.
     """
-    return _Reader(model, source).layers()
+    return _Reader(model, source, notes).layers()
 
 
 class _Reader:
     """Follows a graph from its inputs."""
 
-    def __init__(self, model: Any, source: str) -> None:
+    def __init__(self, model: Any, source: str, notes: list[str] | None) -> None:
         onnx = import_onnx()
+        self._notes = notes
         try:
             model = onnx.shape_inference.infer_shapes(model)
         except Exception as error:  # noqa: BLE001
@@ -143,25 +147,35 @@ class _Reader:
         if not data:
             self._fixed.update(node.output)
             return None
-        is_sum = node.op_type in ("Add", "Sum") and len(data) > 1
-        if node.op_type in TRANSPARENT or (node.op_type in ("Add", "Sum") and not is_sum):
+        if not _costs(node.op_type, len(data)):
+            folded = node.op_type in (*TRANSPARENT, *SUMS)
+            if not folded or (len(data) > 1 and self._notes is not None):
+                self._refuse(node)
             for output in node.output:
-                self._writer[output] = self._writer[data[0]]
+                self._writer[output] = self._writer.get(data[0], "")
             return None
-        kinds = {"Conv", "Gemm", "MatMul", "Add", "Sum", *POOLS}
-        if node.op_type not in kinds:
-            raise InputFileError(f"{self.source}: operator {node.op_type} ({node.name!r}) is none that can be costed")
         name = node.name or f"{node.op_type.lower()}{number}"
         try:
             layer = self._read(node, name, data)
-        except (EennError, KeyError, IndexError, ValueError) as error:
+        except KeyError as error:
+            raise InputFileError(
+                f"{self.source}: node {name!r}: expected known shapes, found none for {error}"
+            ) from None
+        except (EennError, IndexError, ValueError) as error:
             raise InputFileError(f"{self.source}: node {name!r} cannot be read: {error}") from None
         for output in node.output:
             self._writer[output] = name
         return layer
 
+    def _refuse(self, node: Any) -> None:
+        """An operator without a cost."""
+        text = f"{self.source}: operator {node.op_type} ({node.name!r}) is none that can be costed"
+        if self._notes is None:
+            raise InputFileError(text)
+        self._notes.append(f"{text}: it counts as nothing")
+
     def _read(self, node: Any, name: str, data: list[str]) -> Layer:
-        reads = tuple(writer for value in data if (writer := self._writer[value]))
+        reads = tuple(writer for value in data if (writer := self._writer.get(value, "")))
         if node.op_type in ("Conv", *POOLS):
             return self._spatial(node, name, data[0], reads)
         into, out = self._shapes[data[0]], self._shapes[node.output[0]]
@@ -217,6 +231,16 @@ class _Reader:
         """The constants among a node's inputs that are one number each."""
         tensors = [self._constants[name] for name in node.input if name in self._constants]
         return [float(self._onnx.numpy_helper.to_array(tensor)) for tensor in tensors if not list(tensor.dims)]
+
+
+def _costs(operator: str, data: int) -> bool:
+    """Whether a node that reads `data` tensors beside its constants is a layer.
+
+    A constant is added within another layer; a product of two activations is no layer that is known here.
+    """
+    if operator in ("Gemm", "MatMul"):
+        return data == 1
+    return operator == "Conv" or operator in POOLS or (operator in SUMS and data > 1)
 
 
 def _shapes(graph: Any) -> Mapping[str, tuple[int, ...]]:
