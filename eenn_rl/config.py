@@ -18,6 +18,7 @@ from eenn_rl.objective import Objective
 from eenn_rl.options import group, merge, option
 from eenn_rl.search import AgentSettings
 from eenn_rl.serialization import from_json, to_json
+from eenn_rl.tables import ConfidenceRule
 from eenn_rl.tuning import Mode
 
 ALLOWED_BITS = (2, 4, 8)
@@ -47,6 +48,11 @@ class RunConfig:
         None, "accuracy tables to search on instead of training shared weights: a file, `shipped`, or a training-free "
         "score (macs, naswot, synflow) that they are guessed from", metavar="FILE|NAME",
     )  # fmt: skip
+    confidence_rule: ConfidenceRule = option(
+        "max_softmax", "how sure an exit is: max_softmax, margin (to the second largest) or entropy"
+    )
+    calibrated: bool = option(True, "fit a temperature to every exit's logits on validation data")
+    device: str = option("cpu", "where networks are trained and measured: cpu, cuda, cuda:1 ...")
     seed: int = option(0, "fixes every random number of the run")
     branches: tuple[str, ...] = option(BRANCHES, "branch kinds to choose from")
     bits: tuple[int, ...] = option(ALLOWED_BITS, "bit-widths to choose from")

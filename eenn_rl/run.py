@@ -4,6 +4,7 @@ A phase whose result is there is not done again; one that was interrupted contin
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,7 @@ def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progr
 
 
 class LazyDataset:
-    """The data set, loaded when a phase first needs it."""
+    """The data set, loaded when a phase first needs it, on the device that the run trains on."""
 
     def __init__(self, settings: RunConfig) -> None:
         self._settings = settings
@@ -120,11 +121,11 @@ class LazyDataset:
 
     def load(self) -> "Dataset":
         """The data set; raises `EennError` where it cannot be had."""
-        from eenn_rl.networks.data import load_dataset
+        from eenn_rl.networks.data import device_of, load_dataset
 
         if self._loaded is None:
-            root = self._settings.data_root
-            self._loaded = load_dataset(self._settings.dataset, Path(root) if root else None)
+            device, root = device_of(self._settings.device), self._settings.data_root
+            self._loaded = load_dataset(self._settings.dataset, Path(root) if root else None).to(device)
         return self._loaded
 
 
@@ -147,7 +148,10 @@ def _measured_tables(folder: RunFolder, settings: RunConfig, dataset: "Dataset",
         branches=settings.branches, bits=settings.bits,
     )  # fmt: skip
     supernet.save(folder.weights / "supernet.pt")
-    return measure_tables(supernet, dataset, progress=progress, checkpoint=folder.checkpoints / "measure.pt")
+    return measure_tables(
+        supernet, dataset, rule=settings.confidence_rule, calibrated=settings.calibrated, progress=progress,
+        checkpoint=folder.checkpoints / "measure.pt",
+    )  # fmt: skip
 
 
 def _guessed_tables(_: RunFolder, settings: RunConfig, dataset: "Dataset", progress: Progress) -> AccuracyTables:
@@ -182,7 +186,8 @@ def _searched(folder: RunFolder, settings: RunConfig, evaluator: Evaluator, prog
         if known
         else TrajectoryWriter.create(folder.trajectories, meta) as recorder
     ):
+        scalars = settings.search.tensorboard
+        how = replace(settings.search, tensorboard=str(folder.path / scalars)) if scalars else settings.search
         return agent_search(
-            settings.search.agent, evaluator, settings.search, settings.seed, recorder, progress,
-            folder.checkpoints / "search.pt",
-        )  # fmt: skip
+            how.agent, evaluator, how, settings.seed, recorder, progress, folder.checkpoints / "search.pt"
+        )

@@ -40,7 +40,7 @@ def verify_best(
     networks = train_and_measure(
         wanted, dataset, settings.training, settings.seed, progress,
         checkpoint_dir=folder.weights, static_bits=bits, workers=settings.workers,
-        rule=evaluator.estimator.tables.confidence_rule,
+        rule=evaluator.estimator.tables.confidence_rule, calibrated=settings.calibrated, device=settings.device,
     )  # fmt: skip
     statics = [static_result(evaluator, width, net) for width, net in zip(bits, networks, strict=False)]
     reference = networks[bits.index(evaluator.static_bits)]

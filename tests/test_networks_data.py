@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from eenn_rl.errors import EennError, InputFileError
+from eenn_rl.errors import EennError, InputFileError, InvalidValueError
 from eenn_rl.networks import data
-from eenn_rl.networks.data import Dataset, crop_and_flip, load_dataset
+from eenn_rl.networks.data import Dataset, crop_and_flip, device_of, load_dataset
 from eenn_rl.networks.digits import load_originals, render, split_indices
 from eenn_rl.networks.folder import EXTENSIONS
 from eenn_rl.networks.torchvision_compat import datasets
@@ -169,6 +169,13 @@ def test_no_internet_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.Monke
         load_dataset("cifar10", tmp_path)
 
 
+def test_without_downloads_only_what_is_there_counts(tmp_path: Path) -> None:
+    """With `download` off an absent data set is refused, and not even a folder is made for it."""
+    with pytest.raises(InputFileError, match="cifar10"):
+        load_dataset("cifar10", tmp_path / "data", download=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_downloaded_arrays_become_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Torchvision's arrays arrive channels first, split and labelled."""
 
@@ -183,3 +190,11 @@ def test_downloaded_arrays_become_a_data_set(tmp_path: Path, monkeypatch: pytest
     assert found.train_x.shape == (90, 3, 32, 32)
     assert sorted(found.validation_y.tolist()) == list(range(10))
     assert data.DATASETS == ("digits", "cifar10", "cifar100", "svhn")
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    """Unknown names, and kinds that compute nothing."""
+    assert device_of("cpu").type == "cpu"
+    for name in ("meta", "nothing", "cuda:99"):
+        with pytest.raises(InvalidValueError, match=f"--device {name}"):
+            device_of(name)

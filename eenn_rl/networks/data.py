@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from eenn_rl.errors import InputFileError, unknown_name
+from eenn_rl.errors import InputFileError, InvalidValueError, unknown_name
 from eenn_rl.networks import digits
 from eenn_rl.networks.folder import read_folder
 from eenn_rl.networks.torchvision_compat import datasets
@@ -81,7 +81,7 @@ def _statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _digits_view(originals: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
-    return digits.render(originals[chosen].squeeze(1).float() / 16, generator)
+    return digits.render(originals[chosen].squeeze(1).float().cpu() / 16, generator).to(originals.device)
 
 
 def load_digits_canvas() -> Dataset:
@@ -155,6 +155,20 @@ def _download(name: str, root: Path, *, download: bool) -> Dataset:
     labels = "labels" if name == "svhn" else "targets"
     train, test = ((_channels_first(np.asarray(part.data)), np.asarray(getattr(part, labels))) for part in made)
     return _assemble(name, train, test, classes, _crop if name == "svhn" else crop_and_flip)
+
+
+def device_of(name: str) -> torch.device:
+    """The torch device `name`; raises `InvalidValueError` where this machine has none such."""
+    try:
+        device = torch.device(name)
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0][:80]
+        raise InvalidValueError(
+            f"--device {name}: expected a device that torch can use here, found none of that name ({reason}); cpu "
+            f"always works"
+        ) from None
+    return device
 
 
 def load_dataset(name: str, root: Path | None = None, *, download: bool = True) -> Dataset:
