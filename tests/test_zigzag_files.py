@@ -66,6 +66,21 @@ def test_clock() -> None:
     assert costs[1].latency_s == pytest.approx(costs[0].latency_s * 5)
 
 
+def test_clock_and_accumulator_of_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file's own clock holds unless the user gives one; its accumulator's width is the partial sums'."""
+    given = {"clock_hz": 2e8, "operand_precision": {"input": "bf16", "accumulator": "fp32"}, "fifos": 2}
+    path = _write(tmp_path / "core.yaml", _core() | given)
+    core = load_accelerator(path).cores[0]
+    assert (core.clock_hz, core.partial_sum_bits) == (2e8, 32)
+    assert load_accelerator(path, 5e8).cores[0].clock_hz == 5e8
+    said = [record.getMessage() for record in caplog.records]
+    assert any("input bf16 is not modelled" in text for text in said)
+    assert any("fifos is not modelled" in text for text in said)
+    bad = _write(tmp_path / "bad.yaml", _core() | {"operand_precision": {"accumulator": "wide"}})
+    with pytest.raises(InputFileError, match="accumulator must be a width"):
+        load_accelerator(bad)
+
+
 def test_not_modelled_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What a file asks for that the model lacks is a warning that names the file and the key; the layer is costed."""
     data = _core()

@@ -141,10 +141,11 @@ def load_accelerator(name_or_path: str, clock_hz: float | None = None) -> Accele
 
 def _read(data: Any, path: Path, clock_hz: float | None) -> AcceleratorSpec:
     try:
-        if is_stream(data):
-            return read_stream(data, str(path), path.parent, clock_hz or 1e9)
-        if is_core(data):
-            return read_zigzag(data, str(path), clock_hz or 1e9)
+        if is_stream(data) or is_core(data):
+            clock = clock_hz or float(data.get("clock_hz", 1e9))
+            if is_core(data):
+                return read_zigzag(data, str(path), clock)
+            return read_stream(data, str(path), path.parent, clock)
     except InvalidValueError as error:
         raise InputFileError(f"{path}: {error}") from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:

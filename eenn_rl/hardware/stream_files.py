@@ -50,7 +50,7 @@ def read_stream(data: dict[str, Any], source: str, folder: Path, clock_hz: float
 
 _KNOWN = {
     "name", "cores", "offchip_core_id", "unit_energy_cost", "core_connectivity", "core_memory_sharing",
-    "core_coordinates", "technology_node", "memory_aliases",
+    "core_coordinates", "technology_node", "memory_aliases", "clock_hz",
 }  # fmt: skip
 
 

@@ -33,6 +33,14 @@ _KNOWN_MEMORY = {
     "served_dimensions", "force_double_buffering", "r_bw", "w_bw", "r_port", "w_port", "rw_port",
     "min_r_granularity", "min_w_granularity",
 }  # fmt: skip
+_KNOWN_CORE = {"name", "type", "memories", "operational_array", "dataflows", "operator_types", "operand_precision",
+               "clock_hz"}  # fmt: skip
+_KNOWN_ARRAY = {
+    "unit_energy", "unit_area", "dimensions", "sizes", "input_precision", "is_imc", "imc_type", "bit_serial_precision",
+    "adc_resolution", "systolic_dimensions",
+}  # fmt: skip
+PARTIAL_SUM_BITS = 16
+"""Width of partial sums where a file states none."""
 IMC_MAC_PJ = {"analog": 0.05, "digital": 0.09}
 """pJ per 8-bit MAC inside an in-memory array, where a file leaves it to ZigZag's circuit model: about 40 and 22 TOPS/W
 (survey of Houshmand et al., "Benchmarking and modeling of analog and digital SRAM in-memory computing", 2023)."""
@@ -95,6 +103,8 @@ def read_core(data: dict[str, Any], name: str, source: str, clock_hz: float, not
     if len(names) != len(sizes):
         raise InputFileError(f"{where}: expected as many sizes as dimensions ({len(names)}), found {len(sizes)}")
     systolic = array.get("systolic_dimensions") or ()
+    notes += [f"{source}: {key} is not modelled" for key in data if key not in _KNOWN_CORE]
+    notes += [f"{where}: {key} is not modelled" for key in array if key not in _KNOWN_ARRAY]
     memories = tuple(
         _memory(key, memory, f"{source}: memories.{key}", notes)
         for key, memory in _need(data, "memories", source).items()
@@ -108,8 +118,24 @@ def read_core(data: dict[str, Any], name: str, source: str, clock_hz: float, not
         _precisions(array, where, notes),
         clock_hz,
         (Dataflow(tuple(_unrolling(flow, f"{source}: dataflows"))),) if flow else (),
+        _partial_sum_bits(data.get("operand_precision") or {}, f"{source}: operand_precision", notes),
         source=source,
     )
+
+
+def _partial_sum_bits(precision: Any, where: str, notes: list[str]) -> int:
+    """The accumulator's width where a file names it (fp32: 32); that of inputs is the layer's own here."""
+    if not isinstance(precision, dict):
+        raise InputFileError(f"{where}: expected number formats by operand, found {precision!r}")
+    notes += [
+        f"{where}: {key} {value} is not modelled: operands have the bits that a layer asks for"
+        for key, value in precision.items() if key != "accumulator"
+    ]  # fmt: skip
+    text = str(precision.get("accumulator", PARTIAL_SUM_BITS))
+    digits = text.lstrip("abcdefghijklmnopqrstuvwxyz")
+    if not digits.isdigit() or not 1 <= int(digits) <= 64:
+        raise InputFileError(f"{where}: accumulator must be a width between 1 and 64, such as fp32, found {text!r}")
+    return int(digits)
 
 
 def _kind(data: dict[str, Any]) -> Any:
