@@ -19,13 +19,13 @@ torch = pytest.importorskip("torch")
 
 from eenn_rl.deploy import EarlyExitSession, confidence_of  # noqa: E402
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError  # noqa: E402
-from eenn_rl.export_onnx import export_run, exported_workload, load_network  # noqa: E402
+from eenn_rl.export_onnx import export_run, exported_workload  # noqa: E402
 from eenn_rl.networks.confidence import confidence  # noqa: E402
 from eenn_rl.networks.data import Dataset, load_dataset  # noqa: E402
-from eenn_rl.networks.training import TrainedNetwork  # noqa: E402
 from eenn_rl.stored_run import open_stored_run  # noqa: E402
 from eenn_rl.tables import CONFIDENCE_RULES, ConfidenceRule  # noqa: E402
 from small_run import scratch, small_run  # noqa: E402
+from torch_reference import exits_and_labels  # noqa: E402
 
 ARCHITECTURES = (1, 2)
 
@@ -62,19 +62,7 @@ def test_exits_and_classes_are_torchs_on_the_whole_test_split(
 ) -> None:
     """On every test image the really trained network leaves at the same exit, with the same class: 99.9% at least."""
     run = open_stored_run(small_run())
-    verified = run.verified(number)
-    architecture = run.architecture(verified)
-    logits = TrainedNetwork(architecture, load_network(architecture, run.weights(verified))).logits(
-        dataset, dataset.test_x
-    )
-    sure = np.stack(
-        [
-            confidence(torch.from_numpy(rows), "max_softmax", t).numpy()
-            for rows, t in zip(logits, verified.temperatures, strict=True)
-        ]
-    )
-    exits = (sure.astype(np.float64) >= np.array(verified.thresholds)[:, np.newaxis]).argmax(0)
-    labels = np.take_along_axis(logits.argmax(2), exits[np.newaxis], 0)[0]
+    exits, labels = exits_and_labels(run, run.verified(number), dataset)
     found = session.run(dataset.test_x.numpy())
     assert (found.exits == exits).mean() >= 0.999
     assert (found.labels == labels).mean() >= 0.999

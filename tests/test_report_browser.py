@@ -119,7 +119,7 @@ def test_the_axis_can_be_chosen(page: Browser) -> None:
     assert page.run(shown) == [False, False, True]
 
 
-@pytest.mark.parametrize("width", [360, 768])
+@pytest.mark.parametrize("width", [360, 390, 768])
 def test_it_fits_a_phone(page: Browser, width: int) -> None:
     """Nothing but figures and tables, which scroll on their own, is wider than a small screen."""
     page.resize(width, 740, phone=True)
@@ -132,6 +132,51 @@ def test_it_prints(page: Browser) -> None:
     found = base64.b64decode(page.call("Page.printToPDF", printBackground=True)["data"])
     assert found.startswith(b"%PDF")
     assert 2 <= found.count(b"/Type /Page\n") + found.count(b"/Type /Page ") <= 30
+
+
+def test_paper_shows_everything(page: Browser) -> None:
+    """In print all axes of the front are there, what is folded away is opened and closed again, controls are gone."""
+    page.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        shown = "[...document.querySelectorAll('.plot')].every(p => getComputedStyle(p).display === 'block')"
+        assert page.run(shown)
+        assert page.run("getComputedStyle(document.querySelector('nav')).display") == "none"
+        folded = "document.querySelectorAll('details:not([open])').length"
+        before = page.run(folded)
+        assert before >= 3
+        page.run("dispatchEvent(new Event('beforeprint'))")
+        assert page.run(folded) == 0
+        page.run("dispatchEvent(new Event('afterprint'))")
+        assert page.run(folded) == before
+    finally:
+        page.call("Emulation.setEmulatedMedia", media="")
+
+
+CONTRAST = """(() => {
+  const parts = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255);
+  const light = (c) => c.map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const luminance = (c) => { const [r, g, b] = light(parts(c)); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const paper = luminance(getComputedStyle(document.body).backgroundColor);
+  const ratio = (l) => (Math.max(l, paper) + 0.05) / (Math.min(l, paper) + 0.05);
+  const all = (selector, property) =>
+    [...document.querySelectorAll(selector)].map(element => getComputedStyle(element)[property]);
+  const texts = all('p, h2, h3, td, th, summary, figcaption', 'color');
+  const drawn = all('svg text:not(.inside, .insidelight)', 'fill');
+  return Math.min(...new Set([...texts, ...drawn].map(c => ratio(luminance(c)))));
+})()"""
+"""The least contrast, by WCAG 2, of any text with the page's ground; text inside coloured boxes left out."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_on_light_and_dark_pages(page: Browser, scheme: str) -> None:
+    """All text has a contrast of at least 4.5 (WCAG 2, level AA), by day and by night."""
+    page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    try:
+        dark = page.run("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+        assert dark == (scheme == "dark")
+        assert page.run(CONTRAST) >= 4.5
+    finally:
+        page.call("Emulation.setEmulatedMedia", features=[])
 
 
 def test_names_from_a_run_are_never_markup(browser: Browser, tmp_path: Path) -> None:

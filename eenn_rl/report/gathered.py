@@ -147,13 +147,13 @@ def _costs(run: StoredRun, architecture: Architecture) -> tuple[tuple[CostReport
 
 def _test_images(run: StoredRun) -> tuple[Any, str]:
     """(images uint8 [N, C, H, W], labels [N]) of the test split, or the reason why not; nothing is downloaded."""
-    name = run.config.dataset
-    if name != "digits" and not Path(name).is_dir():
-        return None, f"the images of {name} are not part of the run"
+    name, root = run.config.dataset, run.config.data_root
     try:
         from eenn_rl.networks.data import load_dataset
 
-        dataset = load_dataset(name)
+        dataset = load_dataset(name, Path(root) if root else None, download=False)
+    except InputFileError:
+        return None, f"the images of {name} are not on this machine"
     except (EennError, ImportError) as error:
         return None, str(error)
     return (dataset.test_x.numpy(), dataset.test_y.numpy()), ""
