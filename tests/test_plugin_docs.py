@@ -13,6 +13,7 @@ from docs_reference import BEGIN, DOCS, END, NAMES, reference
 from eenn_rl import evaluator, guard, hookspecs
 from eenn_rl.backend_template import package_files
 from eenn_rl.plugins import OLDEST_API_VERSION
+from eenn_rl.space import SearchSpace
 from eenn_rl.testing import PROMISES, check_all, subject_for
 from plugin_site import install
 
@@ -42,6 +43,18 @@ def test_the_smallest_backend_of_the_docs_keeps_every_promise(tmp_path: Path, mo
     assert value is not None
     monkeypatch.syspath_prepend(install(tmp_path, "tiny-chip", {"tinychip": value[1]}, {value[1]: source}))
     check_all(subject_for("tinychip"))
+
+
+def test_the_chip_of_the_docs_is_one_that_a_search_can_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest backend with the chip below it: its allocations and bits are what is searched over."""
+    sources = [block for block in BLOCKS if "class TinyChip:" in block or "def eenn_rl_default_accelerator" in block]
+    assert len(sources) == 2
+    site = install(tmp_path, "own-chip", {"ownchip": "own_chip"}, {"own_chip": "\n".join(sources)})
+    monkeypatch.syspath_prepend(site)
+    subject = subject_for("ownchip")
+    check_all(subject)
+    space = SearchSpace(subject.backbone, subject.accelerator)
+    assert (len(subject.accelerator.allocations), space.usable_bits) == (3, (4, 8))
 
 
 def test_the_layer_model_of_the_docs_makes_a_whole_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -311,9 +311,16 @@ def test_where_the_cache_lies_and_how_many_ask(tmp_path: Path, monkeypatch: pyte
         default_workers()
 
 
-@pytest.mark.skipif(installed(), reason="the extra `zigzag` is installed")
-def test_without_the_tool_one_line_says_what_to_install() -> None:
+def test_without_the_tool_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """The backend is listed as incomplete, and asking for it names the extra."""
+    find = metadata.distribution
+
+    def missing(name: str) -> metadata.Distribution:
+        if name == "zigzag-dse":
+            raise metadata.PackageNotFoundError(name)
+        return find(name)
+
+    monkeypatch.setattr(metadata, "distribution", missing)
     with pytest.raises(MissingDependencyError, match=r"pip install 'eenn-rl\[zigzag\]'"):
         tool_version()
     (record,) = [r for r in list_backends() if r.name == "zigzag"]

@@ -13,7 +13,7 @@ from eenn_rl.errors import BackendError, MissingDependencyError
 from eenn_rl.hardware import AcceleratorSpec, CoreSpec, DramSpec, MemorySpec, Operand, PortSpec, Traffic
 from eenn_rl.schedule import CoreLayerCost, LayerRequest
 from eenn_zigzag.cache import AnswerCache
-from eenn_zigzag.tool import MOST_TIES, SETTINGS, NoRoomError, ToolAnswer, run_zigzag
+from eenn_zigzag.tool import MOST_TIES, ROUGH_SETTINGS, SETTINGS, NoRoomError, ToolAnswer, run_zigzag
 from eenn_zigzag.tool_input import PICO, core_data, layer_data, mapping_data, precision_of, with_room
 
 DRAM = "dram"
@@ -38,7 +38,7 @@ def tool_version() -> str:
 
 
 def ask(question: Question) -> ToolAnswer:
-    """Have ZigZag answer `question`; a layer that does not fit is costed with larger outermost memories.
+    """Have ZigZag answer `question`; a layer that does not fit is costed, roughly, with larger outermost memories.
 
     Raises:
         BackendError: ZigZag fails in another way.
@@ -48,7 +48,7 @@ def ask(question: Question) -> ToolAnswer:
         try:
             return run_zigzag(core, layer, mapping)
         except NoRoomError:
-            return replace(run_zigzag(with_room(core), layer, mapping), fits=False)
+            return replace(run_zigzag(with_room(core), layer, mapping, ROUGH_SETTINGS), fits=False)
     except Exception as error:
         shape = dict(zip(layer["loop_dims"], layer["loop_sizes"], strict=True))
         raise BackendError(f"zigzag-dse failed on a layer of {shape}: {type(error).__name__}: {error}") from error
@@ -106,7 +106,7 @@ class ZigZagLayerModel:
         return {
             "format": FORMAT,
             "tool": f"zigzag-dse {self._version}",
-            "settings": {**SETTINGS, "most_ties": MOST_TIES},
+            "settings": {**SETTINGS, "most_ties": MOST_TIES, "without_room": dict(ROUGH_SETTINGS)},
             "core": core_data(core, request.bits, request.layer.kind),
             "layer": layer_data(request.layer, request.bits, core.partial_sum_bits),
             "mapping": mapping_data(core, request.layer),

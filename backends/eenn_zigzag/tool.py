@@ -26,6 +26,9 @@ SETTINGS: Mapping[str, Any] = {
 }
 """As zigzag-dse's own API sets them by default."""
 
+ROUGH_SETTINGS: Mapping[str, Any] = {**SETTINGS, "loma_lpf_limit": 3}
+"""For layers that have no room: fewer orders of loops are tried, as no network that needs the answer is feasible."""
+
 
 @dataclass(frozen=True)
 class ToolAnswer:
@@ -48,7 +51,9 @@ class NoRoomError(Exception):
     """ZigZag finds no order of loops for which the core's memories have room."""
 
 
-def run_zigzag(core: dict[str, Any], layer: dict[str, Any], mapping: dict[str, Any]) -> ToolAnswer:
+def run_zigzag(
+    core: dict[str, Any], layer: dict[str, Any], mapping: dict[str, Any], settings: Mapping[str, Any] = SETTINGS
+) -> ToolAnswer:
     """Cost one layer on one core, all as plain data (see `tool_input`).
 
     Raises:
@@ -57,7 +62,7 @@ def run_zigzag(core: dict[str, Any], layer: dict[str, Any], mapping: dict[str, A
     previous = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        return _run(core, layer, mapping)
+        return _run(core, layer, mapping, settings)
     except Exception as error:
         # By name: the class stands in a module of the tool that is imported only while it runs.
         if type(error).__name__ == "NoValidLoopOrderingFoundException":
@@ -67,7 +72,9 @@ def run_zigzag(core: dict[str, Any], layer: dict[str, Any], mapping: dict[str, A
         logging.disable(previous)
 
 
-def _run(core: dict[str, Any], layer: dict[str, Any], mapping: dict[str, Any]) -> ToolAnswer:
+def _run(
+    core: dict[str, Any], layer: dict[str, Any], mapping: dict[str, Any], settings: Mapping[str, Any]
+) -> ToolAnswer:
     from zigzag.parser.accelerator_factory import AcceleratorFactory
     from zigzag.parser.accelerator_validator import AcceleratorValidator
     from zigzag.parser.mapping_validator import MappingValidator
@@ -82,7 +89,7 @@ def _run(core: dict[str, Any], layer: dict[str, Any], mapping: dict[str, Any]) -
     for spatial in _dataflows(accelerator, LayerNodeFactory(nodes[0], mappings).create()):
         node = LayerNodeFactory(nodes[0], mappings).create()
         node.spatial_mapping = spatial
-        answers.append(_evaluate(accelerator, node))
+        answers.append(_evaluate(accelerator, node, settings))
     if not answers:
         raise NoRoomError
     return min(answers, key=lambda answer: (answer.cycles, sum(answer.memory_pj.values())))
@@ -104,7 +111,7 @@ def _dataflows(accelerator: Any, node: Any) -> list[Any]:
     return [ties[text] for text in sorted(ties)][:MOST_TIES]
 
 
-def _evaluate(accelerator: Any, node: Any) -> ToolAnswer:
+def _evaluate(accelerator: Any, node: Any, settings: Mapping[str, Any]) -> ToolAnswer:
     from zigzag.mapping.temporal_mapping import TemporalMappingType
     from zigzag.stages.evaluation.cost_model_evaluation import CostModelStage
     from zigzag.stages.mapping.spatial_mapping_conversion import SpatialMappingConversionStage
@@ -116,7 +123,7 @@ def _evaluate(accelerator: Any, node: Any) -> ToolAnswer:
         accelerator=accelerator,
         layer=node,
         temporal_mapping_type=TemporalMappingType.UNEVEN,
-        **SETTINGS,
+        **settings,
     )
     ((evaluation, _),) = stage.run()
     return _answer(evaluation)
