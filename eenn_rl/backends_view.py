@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from eenn_rl.hookspecs import API_VERSION
-from eenn_rl.plugins import OLDEST_API_VERSION, BackendRecord, list_backends
+from eenn_rl.plugins import BackendRecord, list_backends, served_versions
 
 
 def backends_data(records: Sequence[BackendRecord] | None = None) -> list[dict[str, Any]]:
@@ -25,8 +24,8 @@ def backends_text(records: Sequence[BackendRecord] | None = None) -> str:
         out.append(line)
         if record.problem or record.declined:
             out.append(f"    {record.problem or record.declined}")
-    versions = f"{OLDEST_API_VERSION} to {API_VERSION}" if OLDEST_API_VERSION < API_VERSION else str(API_VERSION)
-    out.append(f"\n{sum(r.problem is None for r in found)} of {len(found)} usable; api_version served: {versions}")
+    usable = sum(record.problem is None for record in found)
+    out.append(f"\n{usable} of {len(found)} usable; api_version served: {served_versions()}")
     return "\n".join(out)
 
 

@@ -12,13 +12,14 @@ from eenn_rl.backbone import Backbone, Block, Layer
 from eenn_rl.cost import CostReport, LayerCost
 from eenn_rl.cost_view import layers_table, network_table
 from eenn_rl.errors import check
+from eenn_rl.guard import ask_backend
 from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
 from eenn_rl.hardware.files import read_yaml
 from eenn_rl.hardware.zigzag_files import read_mapping
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.layer_file import ListedLayer, parse_layers
 from eenn_rl.onnx_file import read_onnx
-from eenn_rl.plugins import make_backend
+from eenn_rl.plugins import default_accelerator, make_backend
 from eenn_rl.serialization import read_json, to_json
 from eenn_rl.workload import Stage, Workload, workload_of
 
@@ -41,20 +42,25 @@ def run_cost(
 ) -> str:  # fmt: skip
     """What `file` (layers, an architecture, an ONNX network or an exported folder) costs, as a table or as JSON text.
 
-    None for `accelerator` and `backend`: those that a folder was exported for, the usual ones for files.
+    None for `accelerator` and `backend`: those that a folder was exported for; for files the usual backend, and the
+    backend's own accelerator.
     """
     path = Path(file)
     if path.is_dir():
         return _exported(path, accelerator, backend, core, mapping, as_json=as_json, clock_hz=clock_hz)
     backend = backend or DEFAULT_BACKEND
-    spec = with_mapping(load_accelerator(accelerator or DEFAULT_ACCELERATOR, clock_hz), mapping)
+    if accelerator is None and clock_hz is None:
+        spec = default_accelerator(backend)
+    else:
+        spec = load_accelerator(accelerator or DEFAULT_ACCELERATOR, clock_hz)
+    spec = with_mapping(spec, mapping)
     _check_core(spec, core)
     if path.suffix == ".onnx":
         layers, notes = read_onnx(path)
         warn(notes)
         place = _allocation(spec, core)
         workload = Workload((Stage(layers, (), 8, place, place),))
-        return _network(_backend(backend, spec, layers).evaluate(workload), spec, as_json=as_json)
+        return _network(ask_backend(backend, _backend(backend, spec, layers), workload), spec, as_json=as_json)
     data = read_json(path)
     if isinstance(data, list):
         costs = cost_layers(parse_layers(data, str(path)), spec, backend, core)
@@ -65,7 +71,7 @@ def run_cost(
         )
     architecture = architecture_from_json(_architecture(data), str(path))
     workload = _placed(workload_of(architecture), spec, core)
-    report = make_backend(backend, spec, architecture.backbone).evaluate(workload)
+    report = ask_backend(backend, make_backend(backend, spec, architecture.backbone), workload)
     return _network(report, spec, as_json=as_json)
 
 
@@ -82,11 +88,10 @@ def _exported(
         spec = load_accelerator(accelerator or DEFAULT_ACCELERATOR, clock_hz)
     spec = with_mapping(spec, mapping)
     _check_core(spec, core)
-    made = make_backend(
-        backend or manifest.backend or DEFAULT_BACKEND, spec,
-        architecture_from_json(manifest.architecture, str(folder / "manifest.json")).backbone,
-    )  # fmt: skip
-    return _network(made.evaluate(_placed(workload, spec, core)), spec, as_json=as_json)
+    backend = backend or manifest.backend or DEFAULT_BACKEND
+    backbone = architecture_from_json(manifest.architecture, str(folder / "manifest.json")).backbone
+    report = ask_backend(backend, make_backend(backend, spec, backbone), _placed(workload, spec, core))
+    return _network(report, spec, as_json=as_json)
 
 
 def _check_core(spec: AcceleratorSpec, core: int | None) -> None:
@@ -152,7 +157,7 @@ def cost_layers(
     if isinstance(made, LayerCosting):
         return tuple(made.cost_layer(e.layer, e.bits, _core_of(spec, e.layer, core)) for e in listed)
     place = _allocation(spec, core)
-    return tuple(_asked(made, entry, spec, place) for entry in listed)
+    return tuple(_asked(backend, made, entry, spec, place) for entry in listed)
 
 
 def _core_of(spec: AcceleratorSpec, layer: Layer, core: int | None) -> int:
@@ -163,9 +168,9 @@ def _core_of(spec: AcceleratorSpec, layer: Layer, core: int | None) -> int:
     return fitting[0] if fitting else spec.compute_cores[0]
 
 
-def _asked(backend: HardwareBackend, entry: ListedLayer, spec: AcceleratorSpec, place: int) -> LayerCost:
+def _asked(name: str, backend: HardwareBackend, entry: ListedLayer, spec: AcceleratorSpec, place: int) -> LayerCost:
     """A layer as a workload of one stage, for a backend that knows only those."""
-    report = backend.evaluate(Workload((Stage((entry.layer,), (), entry.bits, place, place),)))
+    report = ask_backend(name, backend, Workload((Stage((entry.layer,), (), entry.bits, place, place),)))
     for stage in report.stages:
         for cost in stage.layers:
             if cost.name == entry.layer.name:

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from eenn_rl.cost import CostReport
-from eenn_rl.errors import BackendError
+from eenn_rl.errors import BackendError, EennError
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.plugins import one_line
 from eenn_rl.workload import Workload
@@ -112,6 +112,21 @@ def evaluate_safely(backend: HardwareBackend, workload: Workload, limit_s: float
     if problem:
         raise BackendError(problem)
     return report
+
+
+def ask_backend(name: str, backend: HardwareBackend, workload: Workload) -> CostReport:
+    """The report of the backend `name` where nothing goes on without it; what it prints goes to stderr.
+
+    Raises:
+        EennError: what the backend says of its accelerator or workload.
+        BackendError: it fails in another way, or returns no sound cost; the message names it.
+    """
+    try:
+        return evaluate_safely(backend, workload)
+    except BackendError as error:
+        if isinstance(error.__cause__, EennError):
+            raise error.__cause__ from None
+        raise BackendError(f"backend {name!r} {error}") from error
 
 
 def failure_summary(reasons: Sequence[str], distinct: int, most: int = 3) -> str:

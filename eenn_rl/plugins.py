@@ -5,6 +5,7 @@ A backend is an entry point of group `eenn_rl`. Each is loaded alone, into a plu
 """
 
 import contextlib
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,18 @@ OLDEST_API_VERSION = 1
 """Backends written for an api_version from here to `API_VERSION` are served; see docs/plugins.md for the promise."""
 
 HOOK = "eenn_rl_make_backend"
+
+
+def served_versions() -> str:
+    """The api_versions that this eenn-rl serves, for messages."""
+    return f"{OLDEST_API_VERSION} to {API_VERSION}" if OLDEST_API_VERSION < API_VERSION else str(API_VERSION)
+
+
+def _known_hooks() -> str:
+    """Every hook with the arguments that it offers, for messages."""
+    hooks = [(name, hook) for name, hook in sorted(vars(HookSpecs).items()) if name.startswith(PROJECT)]
+    offered = [(name, list(inspect.signature(hook).parameters)[1:]) for name, hook in hooks]
+    return ", ".join(f"{name}({', '.join(arguments)})" for name, arguments in offered)
 
 
 @dataclass(frozen=True)
@@ -130,8 +143,7 @@ def _register(found: _Found) -> pluggy.PluginManager:
         manager.register(plugin, found.record.name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        known = ", ".join(sorted(name for name in vars(HookSpecs) if name.startswith(PROJECT)))
-        raise BackendError(f"{found.record}: {one_line(error)}; known hooks: {known}") from error
+        raise BackendError(f"{found.record}: {one_line(error)}; known hooks: {_known_hooks()}") from error
     if not manager.hook.eenn_rl_make_backend.get_hookimpls():
         raise BackendError(f"{found.record}: expected a function {HOOK} marked with @hookimpl, found none")
     return manager
@@ -157,9 +169,7 @@ def check_backend(backend: object, who: str) -> HardwareBackend:
         )
     if not OLDEST_API_VERSION <= version <= API_VERSION:
         todo = "upgrade eenn-rl" if version > API_VERSION else "upgrade the plugin"
-        raise BackendError(
-            f"{who}: needs api_version {version}, this eenn-rl serves {OLDEST_API_VERSION} to {API_VERSION}: {todo}"
-        )
+        raise BackendError(f"{who}: needs api_version {version}, this eenn-rl serves {served_versions()}: {todo}")
     return cast(HardwareBackend, backend)
 
 

@@ -8,7 +8,7 @@ from eenn_rl.architecture import Architecture
 from eenn_rl.backbone import Backbone
 from eenn_rl.cost import ExitCost
 from eenn_rl.errors import check
-from eenn_rl.guard import evaluate_safely
+from eenn_rl.guard import ask_backend
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.plugins import make_backend
 from eenn_rl.workload import workload_of
@@ -97,7 +97,7 @@ def recost(
     rows = []
     for number, architecture in enumerate(architectures):
         workload = workload_of(architecture)
-        exits = tuple(evaluate_safely(backend, workload).exits for backend in made)
+        exits = tuple(ask_backend(name, one, workload).exits for name, one in zip(backends, made, strict=True))
         rates = exit_rates[number] if exit_rates is not None else None
         rows.append(Recosted(exits, tuple(_expected(costs, rates) for costs in exits) if rates is not None else ()))
     return RecostTable(tuple(backends), tuple(rows))

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 from eenn_multicore.backend import MulticoreBackend
-from eenn_rl import cost_report
 from eenn_rl.architecture_file import read_architecture
-from eenn_rl.cost import CostReport, ExitCost
 from eenn_rl.cost_report import run_cost
 from eenn_rl.cost_view import quantity
-from eenn_rl.errors import EennError, InputFileError, MissingDependencyError
+from eenn_rl.errors import BackendError, EennError, InputFileError, MissingDependencyError
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.layer_file import parse_layers
-from eenn_rl.workload import Workload, workload_of
+from eenn_rl.workload import workload_of
+from plugin_site import good_plugin, install
 
 HARDWARE = Path(__file__).parents[1] / "benchmarks" / "reference" / "hardware"
 LAYERS: list[dict[str, Any]] = [
@@ -108,21 +107,36 @@ def test_core_and_clock(tmp_path: Path) -> None:
         run_cost(_file(tmp_path, ARCHITECTURE), core=5)
 
 
-class _WholeWorkloads:
-    """A third party's backend that knows whole workloads alone."""
+OWN_CHIP = """
+@hookimpl
+def eenn_rl_default_accelerator():
+    from eenn_rl.hardware import AcceleratorSpec, ArrayDimension, CoreSpec, Precision
+    core = CoreSpec("tiny", "compute", (ArrayDimension("units", 4),), (), (Precision(4, 1e-12), Precision(8, 1e-12)))
+    return AcceleratorSpec("tinychip", (core,))
+"""
 
-    api_version = 1
 
-    def evaluate(self, workload: Workload) -> CostReport:
-        return CostReport(tuple(ExitCost(2e-6, 3e-6) for _ in workload.stages))
+def test_backend_of_whole_workloads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A third party's is asked layer by layer, on the chip it brings; it may leave cycles open; stdout stays clean."""
+    source = good_plugin().replace("costs, energy", "print('chatter'); costs, energy") + OWN_CHIP
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "whole", {"whole": "whole"}, {"whole": source}))
+    layers = json.loads(run_cost(_file(tmp_path, LAYERS), backend="whole", as_json=True))["layers"]
+    assert [layer["latency_cycles"] for layer in layers] == [None] * 5
+    assert all(layer["energy_j"] == pytest.approx(layer["macs"] * 1e-12) for layer in layers)
+    assert {layer["core"] for layer in layers} == {"tiny"}
+    assert "-" in run_cost(_file(tmp_path, LAYERS), backend="whole")
+    assert capsys.readouterr().out == ""
 
 
-def test_backend_of_whole_workloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backend that knows only whole workloads is asked layer by layer; it may leave the cycles open."""
-    monkeypatch.setattr(cost_report, "make_backend", lambda *_: _WholeWorkloads())
-    found = json.loads(run_cost(_file(tmp_path, LAYERS), backend="other", as_json=True))["layers"]
-    assert [(layer["latency_cycles"], layer["energy_j"]) for layer in found] == [(None, 2e-6)] * 5
-    assert "-" in run_cost(_file(tmp_path, LAYERS), backend="other")
+def test_backend_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name and what it did, for layers and for a network."""
+    source = good_plugin().replace("return CostReport(tuple(costs))", "raise KeyError('no\\nsuch layer')")
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "failing", {"failing": "costfail"}, {"costfail": source}))
+    for data in (LAYERS, ARCHITECTURE):
+        with pytest.raises(BackendError, match=r"backend 'failing' raised KeyError: .*such layer"):
+            run_cost(_file(tmp_path, data), backend="failing")
 
 
 @pytest.mark.parametrize(

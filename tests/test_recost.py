@@ -73,7 +73,7 @@ def test_a_reference_that_costs_nothing_divides_nothing() -> None:
 @pytest.mark.usefixtures("plugins")
 def test_a_backend_that_fails_is_one_line() -> None:
     """The reason, and nothing costed with half of the backends."""
-    with pytest.raises(BackendError, match="raised ValueError: no"):
+    with pytest.raises(BackendError, match="backend 'recost_failing' raised ValueError: no"):
         recost([TWO_EXITS], ACCELERATOR, BACKBONE, ["recost_one", "recost_failing"])
     with pytest.raises(InvalidValueError, match="architectures must be at least one"):
         recost([], ACCELERATOR, BACKBONE, ["recost_one"])
