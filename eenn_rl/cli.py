@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from eenn_rl import __version__
-from eenn_rl.errors import EennError, InvalidValueError, unknown_name
+from eenn_rl.errors import FULL_DISK, EennError, InvalidValueError, unknown_name
 from eenn_rl.verbs import VERBS
 
 
@@ -79,6 +79,12 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader went away: `eenn-rl show RUN | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        what = f"{error.filename or 'a file'}: expected room to write, found {FULL_DISK[error.errno]}"
+        print(f"eenn-rl: error: {what}: free some space and continue a run with --resume", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

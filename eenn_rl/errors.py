@@ -4,7 +4,15 @@ The command line turns an `EennError` into one line on stderr and exit status 2;
 """
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+FULL_DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file size limit",
+}
+"""Reasons for an `OSError` that are the user's to mend, by its errno."""
 
 
 class EennError(Exception):

@@ -33,7 +33,7 @@ class AgentSettings:
     clip: float = option(0.2, "PPO's clip range", flag="--policy-clip")
     epochs: int = option(2, "passes over the episodes of each update", flag="--policy-epochs")
     imitation: float = option(0.3, "weight of imitating the policy's own 32 best episodes", flag="--policy-imitation")
-    tensorboard: str | None = option(None, "folder for TensorBoard scalars")
+    tensorboard: str | None = option(None, "folder for TensorBoard scalars, in the run folder where relative")
 
     def __post_init__(self) -> None:
         check(self.budget >= 1, "budget", self.budget, "at least 1")

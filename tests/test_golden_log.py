@@ -3,14 +3,25 @@
 Written once by `python tests/test_golden_log.py`; never written again.
 """
 
+import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from eenn_rl.backbone import Backbone
+from eenn_rl.cli import main
+from eenn_rl.config import RunConfig
+from eenn_rl.export_log import export_log
+from eenn_rl.hardware import AcceleratorSpec
+from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.log_table import table
+from eenn_rl.replay import problem, replay_file
+from eenn_rl.run_folder import create_run
+from eenn_rl.serialization import to_json
 from eenn_rl.trajectory import TrajectoryLog, TrajectoryWriter, open_log
 from eenn_rl.trajectory.rows import UNSEALED, broken_links
 from eenn_rl.trajectory.schema import EPISODES, STEPS
@@ -45,6 +56,45 @@ def test_the_golden_log_loads_with_all_its_values(expected: dict[str, object]) -
         assert broken_links(next(log.blocks(len(log))), UNSEALED).size == 0
         assert log.meta.backend["name"] == "multicore"
         assert [block["episode"] for block in table(log)] == [list(range(len(log)))]
+
+
+def test_the_golden_log_is_shown_and_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`show` draws a version-1 file, and its table has a row for each of its architectures with their verification."""
+    assert main(["show", str(run_folder(tmp_path))]) == 0
+    with open_log(GOLDEN) as log:
+        assert f"{len(log.front())} on the Pareto front" in capsys.readouterr().out
+    assert export_log(GOLDEN, "csv", tmp_path / "rows.csv") == 12
+    with (tmp_path / "rows.csv").open(newline="") as file, open_log(GOLDEN) as log:
+        rows, episodes = list(csv.DictReader(file)), list(log.episodes())
+    assert [float(row["elp"]) for row in rows] == [episode.elp for episode in episodes]
+    assert [row["verified_accuracy"] for row in rows] == ["0.89" if i == 4 else "" for i in range(12)]
+
+
+def run_folder(path: Path) -> Path:
+    """A run folder around the golden log, as a run that is still searching has one."""
+    folder = create_run(path / "run", to_json(RunConfig()))
+    folder.trajectories.write_bytes(GOLDEN.read_bytes())
+    return folder.path
+
+
+def test_the_golden_log_is_executed_again_or_told_to_be_of_other_code() -> None:
+    """The code of a later version may cost otherwise: then it says so, and never that the log was altered."""
+    result = replay_file(GOLDEN)
+    assert (result.episodes, result.broken, result.altered_parts) == (12, 0, ())
+    assert result.verdict == "identical" or (result.verdict == "other" and (result.changes or result.versions))
+
+
+def test_the_golden_log_under_another_cost_model_is_not_altered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Executed by a cost model in which clocks run at twice the rate, it is intact, and that is why it differs."""
+    make = problem.make_backend
+
+    def faster(name: str, accelerator: AcceleratorSpec, backbone: Backbone) -> HardwareBackend:
+        return make(name, replace(accelerator, clock_hz=2 * accelerator.clock_hz), backbone)
+
+    monkeypatch.setattr(problem, "make_backend", faster)
+    result = replay_file(GOLDEN)
+    assert (result.verdict, result.exit_status, result.differing) == ("other", 1, 12)
+    assert "the cost model is another" in "\n".join(result.lines())
 
 
 def test_the_golden_log_can_be_continued(tmp_path: Path) -> None:

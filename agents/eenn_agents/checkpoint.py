@@ -1,5 +1,6 @@
 """Checkpoints of a search: written whole or not at all, read without running anything that stands in them."""
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,9 @@ def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (arrays, tensors, numbers, strings, nested) to `path` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
-    torch.save(_pack(state), unfinished)
+    content = io.BytesIO()  # torch's own writing to a full disk ends in a RuntimeError
+    torch.save(_pack(state), content)
+    unfinished.write_bytes(content.getbuffer())
     os.replace(unfinished, path)  # noqa: PTH105  (Path.replace is the same call; this reads as what it is)
 
 

@@ -8,6 +8,7 @@ gives every step of one the same advantage and needs no critic (group-relative a
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from eenn_agents.vec_env import SB3VecEnv
 from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import Layout, actions_of
 from eenn_envs.vector import EENNVectorEnv
+from eenn_rl.errors import MissingDependencyError
 from eenn_rl.space import Genomes
 
 STEPS = ("observations", "masks", "actions", "log_probs")
@@ -211,9 +213,19 @@ def build_model(environment: EENNVectorEnv, seed: int, tensorboard: str | None =
             device="cpu",
             policy_kwargs={"layout": environment.layout},
         )
-    logger = configure(tensorboard, ["tensorboard"]) if tensorboard else Logger(None, [])
-    model.set_logger(logger)
+    model.set_logger(_logger(tensorboard))
     return model
+
+
+def _logger(folder: str | None) -> Logger:
+    """stable-baselines3's own, to TensorBoard where a folder is named."""
+    if folder is None:
+        return Logger(None, [])
+    if find_spec("tensorboard") is None:
+        raise MissingDependencyError(
+            "--tensorboard needs tensorboard, not installed: pip install 'eenn-rl[tensorboard]'"
+        )
+    return configure(folder, ["tensorboard"])
 
 
 __all__ = ["Episodes", "EpisodicPPO", "Layout", "build_model", "joined", "played", "seeded"]

@@ -11,14 +11,9 @@ import os
 import shutil
 from pathlib import Path
 
+from eenn_rl.errors import FULL_DISK
 from eenn_rl.trajectory.overlay import Delta
 from eenn_rl.trajectory.schema import TrajectoryError
-
-_FULL = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file size limit",
-}
 
 
 class WriterLock:
@@ -82,7 +77,7 @@ class PublishedFile:
             self._swap()
         except OSError as error:
             self._drop_spare()
-            reason = _FULL.get(error.errno or 0, error.strerror)
+            reason = FULL_DISK.get(error.errno or 0, error.strerror)
             raise TrajectoryError(
                 f"{self.path}: expected room for {delta.written} more bytes, found {reason}: everything saved before "
                 "is in the file; free some space and continue with --resume"
