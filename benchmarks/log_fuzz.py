@@ -8,7 +8,6 @@ its own with 2 GiB of address space to spare, so that a crash, a hang and an all
 
 # ruff: noqa: E402  (the problem is shared with the tests, in their folder)
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,8 @@ import h5py
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests")]
+
+import provenance
 
 from logged_problem import make_evaluator, write_log
 
@@ -72,8 +73,7 @@ def main() -> None:
         "longest_s": longest,
         "hdf5": h5py.version.hdf5_version,
     }
-    (ROOT / "benchmarks" / "results" / "log_fuzz.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    print(provenance.write("log_fuzz", result, [0]).read_text())
     sys.exit(0 if set(outcomes) <= {"read", "refused"} else 1)
 
 
