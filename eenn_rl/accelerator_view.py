@@ -47,14 +47,21 @@ def _cores(spec: AcceleratorSpec) -> Table:
         table.add_column(column, overflow="fold")
     for core in spec.cores:
         array = " x ".join(str(dimension.size) for dimension in core.array)
-        flow = core.dataflows[-1].unrolling if core.dataflows else ()
-        unrolled = ", ".join(f"{u.loop} {u.size}" for u in flow) or "free"
         bits = "; ".join(f"{p.bits}: {quantity(p.mac_energy_j, 'J')}, {p.throughput:g}" for p in core.precisions)
         clock = quantity(core.clock_hz / 1e6, "MHz")
         if core.points:
             clock += " (" + ", ".join(f"{p.name} {p.voltage_v:g} V {p.clock_hz / 1e6:g} MHz" for p in core.points) + ")"
-        table.add_row(core.name, core.kind, array, unrolled, clock, bits)
+        table.add_row(core.name, core.kind, array, _dataflows(core), clock, bits)
     return table
+
+
+def _dataflows(core: CoreSpec) -> str:
+    """What the core unrolls, by the layer kinds that it does so for."""
+    lines = []
+    for flow in core.dataflows:
+        unrolled = ", ".join(f"{u.loop} {u.size}" for u in flow.unrolling) or "free"
+        lines.append(f"{', '.join(flow.kinds)}: {unrolled}" if flow.kinds else unrolled)
+    return "\n".join(lines) or "free"
 
 
 def _memories(core: CoreSpec, names: str) -> Table:

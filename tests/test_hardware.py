@@ -109,7 +109,7 @@ def test_view() -> None:
     listed = accelerators_text()
     assert all(name in listed for name in shipped_accelerators())
     text = accelerators_text("diana")
-    for part in ("analog", "cells", "l1_256KB", "ISSCC 2022", "1: analog at 2 bits"):
+    for part in ("analog", "cells", "l1_256KB", "ISSCC 2022", "1: analog at 2 bits", "K 16, OX 16", "pool, add: G 16"):
         assert part in text
 
 
