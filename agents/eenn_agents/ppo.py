@@ -142,6 +142,10 @@ class PolicyThenLocal:
     def tell(self, genomes: Genomes, rewards: npt.NDArray[np.float64]) -> None:
         """Pass on to whoever asked."""
         (self.policy if self._local is None else self._local).tell(genomes, rewards)
+        if self._task.settings.tensorboard and self._task.ledger.best is not None:
+            for name, value in zip(("best_reward", "its_accuracy"), self._task.ledger.best, strict=True):
+                self.policy.model.logger.record(f"search/{name}", value)
+            self.policy.model.logger.dump(len(self._task.ledger))
 
     def state(self) -> State:
         """Both parts."""
