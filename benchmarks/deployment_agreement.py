@@ -44,6 +44,7 @@ def compared(run: StoredRun, number: int, folder: Path) -> dict[str, Any]:
     costs = [(item["energy_j"], item["latency_s"]) for item in json.loads(run_cost(folder, as_json=True))["exits"]]
     return {
         "backbone": run.config.backbone,
+        "training_epochs": run.config.training.epochs or "default",
         "bits": [stage.bits for stage in session.manifest.stages],
         "branches": [stage.branch_kind for stage in session.manifest.stages],
         "test_inputs": len(found),

@@ -16,6 +16,7 @@ import pytest
 from eenn_rl.cost import CostReport, ExitCost, LayerCost, Span, StageCost
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.hardware import load_accelerator
+from eenn_rl.objective import VIOLATIONS
 from eenn_rl.report import write_report
 from eenn_rl.report.drawing import INK, STYLES, Dot, Drawing, Line, Rect, Text
 from eenn_rl.report.energy import energy_by_memory, energy_figure, memories_of, rates_figure
@@ -337,6 +338,33 @@ def test_what_the_policy_came_to_prefer_is_told(tmp_path: Path) -> None:
     assert "policy up to here" in text
     folder = write_report([run], tmp_path / "figures", "svg")
     assert {"policy-entropy", "policy-bits", "policy-core-of-a-stage"} <= {path.stem for path in folder.iterdir()}
+
+
+def test_failures_of_the_backend_are_told_and_counted(tmp_path: Path) -> None:
+    """Reasons stand in the page as text, with how many episodes each took."""
+    run = Path(shutil.copytree(small_run(), tmp_path / "run"))
+    with h5py.File(run / "trajectories.h5", "r+") as file:
+        place = VIOLATIONS.index("backend")
+        for row, reason in ((3, b"<b>no licence</b>"), (5, b"<b>no licence</b>"), (9, b"")):
+            violations = file["episodes"]["violations"][row]
+            violations[place] = 1.0
+            file["episodes"]["violations"][row] = violations
+            file["episodes"]["failure"][row] = reason
+    text = write_report([run]).read_text(encoding="utf-8")
+    assert "Failures of the backend" in text
+    assert "&lt;b&gt;no licence&lt;/b&gt;</th><td>2</td>" in text
+    assert "no reason given</th><td>1</td>" in text
+    assert "Failures of the backend" not in report().read_text(encoding="utf-8")
+
+
+def test_a_backend_that_answers_otherwise_now_is_told(tmp_path: Path) -> None:
+    """Timelines are asked of the installed backend: where it differs from the run's, the card warns."""
+    run = Path(shutil.copytree(small_run(), tmp_path / "run"))
+    results = json.loads((run / "verification.json").read_text())
+    results["verified"][0]["measured"]["energy_j"] *= 1.01
+    (run / "verification.json").write_text(json.dumps(results))
+    assert write_report([run]).read_text(encoding="utf-8").count("The installed backend expects") == 1
+    assert "The installed backend expects" not in report().read_text(encoding="utf-8")
 
 
 def test_a_search_without_a_policy_says_so() -> None:

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from math import isclose
 
 from eenn_rl.report.energy import energy_figure, energy_parts, memories_of, rates_figure
 from eenn_rl.report.gathered import Card, Example, RunReport
@@ -11,6 +12,9 @@ from eenn_rl.report.png import image_bytes
 from eenn_rl.report.svg import render
 from eenn_rl.report.timeline import timeline_figure
 from eenn_rl.report.words import elp, energy, latency, percent, percents, points
+
+SAME = 1e-3
+"""Relative difference of energies that is not worth a word: figures show three to four digits."""
 
 
 def figure(svg: str, caption: object = "", *, wide: bool = True) -> Markup:
@@ -82,7 +86,17 @@ def _timeline(run: RunReport, item: Card, name: str) -> Markup:
     caption = (
         "Cores in time, for a sample that leaves at each exit: stages and their branches, each in a colour of its own."
     )
-    return figure(render(drawing, f"{name}-timeline"), caption)
+    return join((_changed(item), figure(render(drawing, f"{name}-timeline"), caption)))
+
+
+def _changed(item: Card) -> Markup:
+    """A warning where the backend that is installed now answers otherwise than the run's did."""
+    measured = item.verified.measured
+    now = sum(rate * cost.exits[-1].energy_j for rate, cost in zip(measured.exit_rates, item.costs, strict=True))
+    if isclose(now, measured.energy_j, rel_tol=SAME):
+        return Markup("")
+    told = f"The installed backend expects an energy of {energy(now)}, the run's expected {energy(measured.energy_j)}"
+    return tag("p", f"{told}: the figures below are the installed one's.", class_="warning")
 
 
 def _energy(item: Card, name: str, memories: Sequence[str]) -> Markup:

@@ -22,8 +22,8 @@ def comparison(runs: Sequence[RunReport]) -> Markup:
     """Their best side by side, their fronts and their learning curves on common axes."""
     names = _names(runs)
     rows = [_row(name, run) for name, run in zip(names, runs, strict=True)]
-    head = ("run", "backbone, data set", "accelerator, backend", "evaluated", "best estimate: ELP saved",
-            "verified: ELP saved", "points", "ELP")  # fmt: skip
+    head = ("run", "backbone, data set", "accelerator, backend", "evaluated", "ELP saved, estimated",
+            "ELP saved, on test", "points", "ELP")  # fmt: skip
     curves = [(name, run.logged.search) for name, run in zip(names, runs, strict=True)]
     return tag(
         "section", tag("h1", f"{len(runs)} runs side by side"), table(head, rows),
@@ -79,6 +79,7 @@ def fronts_figure(names: Sequence[str], runs: Sequence[RunReport]) -> Drawing:
         places = [(area.x(float(a)), area.y(float(b))) for a, b in zip(x, y, strict=True)]
         if len(places) > 1:
             drawing.line(f"s{colour}", stepped(places), tip=f"front of {name}")
+            drawing.add(Text("small", places[0][0] - 4, places[0][1] - 6, name[:22], "end"))
         for a, b in row:
             tip = f"{name}, verified: accuracy {a:.2f}%, {b:.4g} {measure.unit}"
             drawing.add(Dot(f"c{colour}", area.x(a), area.y(b), 6, tip, focus=True, shape="diamond"))

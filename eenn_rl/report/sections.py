@@ -123,8 +123,9 @@ def _front_section(run: RunReport, chosen: Chosen, prefix: str) -> Markup:
 
 def _constraints(objective: Objective) -> str:
     """What a feasible architecture keeps to, in a sentence."""
+    tolerance = 100 * objective.accuracy_tolerance
     parts = [
-        f"at most {100 * objective.accuracy_tolerance:g} points below the static 8-bit network, with some in reserve",
+        f"at most {tolerance:g} point{'' if tolerance == 1 else 's'} below the static 8-bit network (and a reserve)",
         f"the path to the last exit at most {100 * objective.overhead:g}% dearer in energy and in latency",
         f"every exit used by at least {100 * objective.min_exit_rate:g}% of the inputs",
     ]
