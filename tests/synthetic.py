@@ -65,6 +65,8 @@ class SyntheticEvaluator:
         statics = space.static(max(space.bits))
         energy, latency, _, accuracy = (part[:, 0] for part in self._paths(statics))
         best = int(np.argmin(energy * latency))
+        self._static_costs = statics[best], float(energy[best]), float(latency[best])
+        self.static_bits = max(space.bits)
         floor = float(accuracy[best]) - self.objective.accuracy_tolerance
         self.baseline = Baseline(float(accuracy[best]), floor, float(energy[best]), float(latency[best]))
         self.static = self.evaluate(space.decode(statics[best]))
@@ -89,6 +91,10 @@ class SyntheticEvaluator:
             energy[:, k], latency[:, k] = np.where(used, spent * [[1e-6], [1e-5]], 0)
             left, previous = left - rates[:, k], np.where(used, location + 1, previous)
         return energy, latency, rates, right
+
+    def static_costs(self, bits: int) -> tuple[Genomes, float, float]:
+        assert bits == self.static_bits
+        return self._static_costs
 
     def costs(self, genomes: Genomes) -> Costs:
         energy, latency, _, _ = self._paths(genomes)

@@ -7,20 +7,26 @@ from eenn_agents.agent import Agent, State, Task
 from eenn_agents.moves import mutate, neighbours
 from eenn_rl.space import Genomes
 
-Order = "Callable[[Genomes], npt.NDArray[np.intp]]"
-
 
 class LocalSearch:
     """Descends from each of `starts` to a local optimum, then kicks the best by a few random moves and descends again.
 
-    After `patience` kicks without a new best it starts from a random architecture. Neighbours come in random order and
-    the first that improves is taken: per evaluation this beats looking at all of them.
+    After `patience` kicks without a new best it starts from a random architecture; without `restarts` it proposes
+    nothing more once the descents from `starts` have ended. Neighbours come in random order and the first that improves
+    is taken: per evaluation this beats looking at all of them.
     """
 
     def __init__(
-        self, task: Task, starts: Genomes | None = None, *, chunk: int = 4, kick: int = 3, patience: int = 4
+        self,
+        task: Task,
+        starts: Genomes | None = None,
+        *,
+        restarts: bool = True,
+        chunk: int = 4,
+        kick: int = 3,
+        patience: int = 4,
     ) -> None:
-        self._task, self._rng = task, task.generator()
+        self._task, self._rng, self._restarts = task, task.generator(), restarts
         self._chunk, self._kick, self._patience = chunk, kick, patience
         self._home: Genomes | None = None
         self._here: Genomes | None = None
@@ -39,6 +45,8 @@ class LocalSearch:
                 if not known.all():
                     return chunk
                 self.tell(chunk, self._task.ledger.rewards(chunk))
+            if not self._restarts and not len(self._starts):
+                break
             self._leave()
         return self._queue[:0]
 

@@ -1,4 +1,4 @@
-"""The default agent: a policy searches by PPO, then guided local search refines the best it found."""
+"""The default agent: a policy searches by PPO, then local search refines the best of what it found."""
 
 import numpy as np
 import numpy.typing as npt
@@ -39,12 +39,17 @@ class PolicySearch:
         self._elite: Episodes | None = None
         self._elite_rewards = np.zeros(0)
         self._budget = max(1, round(settings.budget * settings.policy_share))
+        self._begun = 0
         self.dry = False
+
+    def begin(self) -> None:
+        """Its share of the budget counts from here on."""
+        self._begun = len(self._task.ledger)
 
     @property
     def left(self) -> float:
         """Share of the policy's budget that is left."""
-        return max(0.0, 1 - len(self._task.ledger) / self._budget)
+        return max(0.0, 1 - (len(self._task.ledger) - self._begun) / self._budget)
 
     def ask(self) -> Genomes:
         """New architectures, sampled from the policy; none once it proposes only what it knows."""
@@ -103,6 +108,7 @@ class PolicySearch:
             "elite": None if self._elite is None else dict(vars(self._elite)),
             "elite_rewards": self._elite_rewards,
             "dry": self.dry,
+            "begun": self._begun,
         }
 
     def restore(self, state: State) -> None:
@@ -111,19 +117,30 @@ class PolicySearch:
         self.model.policy.load_state_dict(state["policy"])
         self.model.policy.optimizer.load_state_dict(state["optimiser"])
         self._elite = None if state["elite"] is None else Episodes(**state["elite"])
-        self._elite_rewards, self.dry = state["elite_rewards"], state["dry"]
+        self._elite_rewards, self.dry, self._begun = state["elite_rewards"], state["dry"], state["begun"]
 
 
 class PolicyThenLocal:
-    """`PolicySearch` for its share of the budget, then `LocalSearch` from the best that it found."""
+    """`PolicySearch` for its share of the budget, then `LocalSearch` from the best that it found.
 
-    def __init__(self, task: Task, model: EpisodicPPO) -> None:
+    An untrained policy knows nothing of the problem, and few architectures are feasible. The network without exits is,
+    so one descent from there comes first: a feasible architecture, often a good one, before the policy has any.
+    """
+
+    def __init__(self, task: Task, model: EpisodicPPO, *, trained: bool) -> None:
         self._task = task
         self.policy = PolicySearch(task, model)
+        self._descent = None if trained else LocalSearch(task, _static(task), restarts=False)
         self._local: LocalSearch | None = None
 
     def ask(self) -> Genomes:
-        """The policy's proposals, later local search's."""
+        """What the first descent proposes, then the policy, later local search."""
+        if self._descent is not None:
+            proposals = self._descent.ask()
+            if len(proposals):
+                return proposals
+            self._descent = None
+            self.policy.begin()
         if self._local is None and self.policy.left > 0 and not self.policy.dry:
             proposals = self.policy.ask()
             if len(proposals):
@@ -133,7 +150,7 @@ class PolicyThenLocal:
         return self._local.ask()
 
     def _starts(self) -> Genomes | None:
-        """The policy's best for each choice of exit locations, the best few: optima differ most in those."""
+        """The best known for each choice of exit locations, the best few: optima differ most in those."""
         history = self._task.ledger.history()
         if not len(history):
             return None
@@ -141,22 +158,35 @@ class PolicyThenLocal:
 
     def tell(self, genomes: Genomes, rewards: npt.NDArray[np.float64]) -> None:
         """Pass on to whoever asked."""
-        (self.policy if self._local is None else self._local).tell(genomes, rewards)
+        (self._descent or self._local or self.policy).tell(genomes, rewards)
         if self._task.settings.tensorboard and self._task.ledger.best is not None:
             for name, value in zip(("best_reward", "its_accuracy"), self._task.ledger.best, strict=True):
                 self.policy.model.logger.record(f"search/{name}", value)
             self.policy.model.logger.dump(len(self._task.ledger))
 
     def state(self) -> State:
-        """Both parts."""
-        return {"policy": self.policy.state(), "local": None if self._local is None else self._local.state()}
+        """All three parts."""
+        return {
+            "policy": self.policy.state(),
+            "descent": None if self._descent is None else self._descent.state(),
+            "local": None if self._local is None else self._local.state(),
+        }
 
     def restore(self, state: State) -> None:
-        """Both parts."""
+        """All three parts."""
         self.policy.restore(state["policy"])
+        if state["descent"] is None:
+            self._descent = None
+        elif self._descent is not None:
+            self._descent.restore(state["descent"])
         if state["local"] is not None:
             self._local = LocalSearch(self._task)
             self._local.restore(state["local"])
+
+
+def _static(task: Task) -> Genomes:
+    """The network without exits on its best allocation, [1, max_exits, 5]."""
+    return task.evaluator.static_costs(task.evaluator.static_bits)[0][np.newaxis]
 
 
 def make(task: Task) -> Agent:
@@ -167,4 +197,4 @@ def make(task: Task) -> Agent:
     model = build_model(environment, task.seed, task.settings.tensorboard)
     if policy is not None:
         policy.load_into(model)
-    return PolicyThenLocal(task, model)
+    return PolicyThenLocal(task, model, trained=policy is not None)
