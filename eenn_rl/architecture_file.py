@@ -12,7 +12,7 @@ from typing import Any
 
 from eenn_rl.architecture import Architecture, Exit
 from eenn_rl.backbone import Backbone
-from eenn_rl.errors import EennError, InputFileError
+from eenn_rl.errors import EennError, InputFileError, unknown_name
 from eenn_rl.serialization import from_json, read_json, to_json
 from eenn_rl.zoo import BACKBONES, make_backbone
 
@@ -51,6 +51,8 @@ def _backbone(data: Any, source: str) -> Backbone:
     if isinstance(data, str):
         data = {"name": data}
     if isinstance(data, dict) and "name" in data and data.keys() <= _SHORT:
+        if str(data["name"]) not in BACKBONES:  # a file may not name code: make_backbone would import and call it
+            raise InputFileError(f"{source}: {unknown_name('shipped backbone', data['name'], BACKBONES)}")
         try:
             return make_backbone(
                 str(data["name"]), tuple(data.get("input_shape", (3, 32, 32))), int(data.get("num_classes", 10))

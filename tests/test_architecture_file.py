@@ -8,7 +8,7 @@ import pytest
 
 from eenn_rl.architecture import Architecture, Exit
 from eenn_rl.architecture_file import architecture_from_json, architecture_to_json, read_architecture
-from eenn_rl.errors import EennError
+from eenn_rl.errors import EennError, InputFileError
 from eenn_rl.zoo import make_backbone
 
 EXITS = (Exit(1, "dsconv", 4, 0, 1), Exit(3, "classifier", 8, 2, 2))
@@ -38,6 +38,16 @@ def test_a_bare_name_means_cifar_images() -> None:
         "exits": [{"location": 3, "branch": "classifier", "bits": 8, "core": 0, "branch_core": 0}],
     }
     assert architecture_from_json(data, "x").backbone.input_shape == (3, 32, 32)
+
+
+def test_a_file_never_names_code_to_run(tmp_path: Path) -> None:
+    """``package.module:function`` is for the command line: in a file it is refused, and nothing is called."""
+    proof = tmp_path / "proof"
+    backbone = {"name": "subprocess:call", "input_shape": ["touch", str(proof)], "num_classes": 10}
+    data = {"backbone": backbone, "exits": [{"location": 1, "branch": "conv", "bits": 4, "core": 0, "branch_core": 1}]}
+    with pytest.raises(InputFileError, match="shipped backbone"):
+        architecture_from_json(data, "file")
+    assert not proof.exists()
 
 
 @pytest.mark.parametrize(
