@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from eenn_rl.errors import EennError
+from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.replay import ReplayResult, problem, replay_file
-from eenn_rl.trajectory import TrajectoryWriter, open_log
+from eenn_rl.trajectory import TrajectoryWriter, current_versions, open_log
 from eenn_rl.trajectory.rows import UNSEALED, digests
 from logged_problem import make_evaluator, write_log
 
@@ -164,6 +165,44 @@ def test_another_cost_model_is_not_an_altered_log(log: Path, monkeypatch: pytest
     text = "\n".join(result.lines())
     assert "the log is as it was written" in text
     assert "the cost model is another: static energy_j" in text
+
+
+def test_another_estimator_is_not_an_altered_log(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where accuracies are estimated otherwise, the log is said to be intact and the estimator another."""
+    for name in ("estimate", "choose"):
+        monkeypatch.setattr(Estimator, name, _stricter(getattr(Estimator, name)))
+    result = replay_file(log)
+    assert (result.verdict, result.exit_status, result.broken) == ("other", 1, 0)
+    assert "the estimator is another: static accuracy" in "\n".join(result.lines())
+
+
+def _stricter(estimates: Callable[..., Any]) -> Callable[..., Any]:
+    def estimate(*arguments: Any) -> Any:
+        found = estimates(*arguments)
+        return replace(found, accuracy=found.accuracy - 1e-9)
+
+    return estimate
+
+
+def test_code_that_was_changed_under_the_same_version_is_other_code(
+    log: Path, fast: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A digest of the sources tells it, also where only one episode in eighty comes out otherwise."""
+    with open_log(log) as found:
+        changed = next(found.episodes([5])).architecture
+    score = fast.score_batch
+
+    def other(genomes: Any) -> Any:
+        batch = score(genomes)
+        return replace(batch, elp=batch.elp * (1 + (genomes == changed).all((1, 2)) * 1e-9))
+
+    monkeypatch.setattr(fast, "score_batch", other)
+    assert replay_file(log).verdict == "altered"  # by this very code
+    here = {**current_versions(), "code": "0123456789abcdef"}
+    monkeypatch.setattr("eenn_rl.replay.run.current_versions", lambda: here)
+    result = replay_file(log)
+    assert (result.verdict, result.differing) == ("other", 1)
+    assert any(line.strip().startswith("code is another") for line in result.lines())
 
 
 @pytest.mark.usefixtures("fast")

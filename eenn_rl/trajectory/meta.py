@@ -5,6 +5,9 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,12 +36,32 @@ ORIGIN = ("config", "seeds", "versions", "backend")
 """Parts that say who made the run and how; the others define what is executed."""
 
 
+COMPUTING = (
+    "eenn_rl", "eenn_rl.hardware", "eenn_rl.schedule", "eenn_rl.replay", "eenn_envs",
+    "eenn_multicore", "eenn_diana", "eenn_zigzag",
+)  # fmt: skip
+"""Packages whose own modules decide what an executed log gives."""
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256, hex, its first 16 digits, of the sources of `COMPUTING`: tells code that changed under one version."""
+    state = hashlib.sha256()
+    for package in COMPUTING:
+        spec = find_spec(package)
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            for path in sorted(Path(folder).glob("*.py")):
+                state.update(f"{package}.{path.stem}\n".encode() + path.read_bytes())
+    return state.hexdigest()[:16]
+
+
 def current_versions() -> dict[str, str]:
     """Versions of everything whose change may change a number."""
     from eenn_rl import __version__
 
     return {
         "eenn_rl": __version__,
+        "code": code_digest(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": platform.machine(),
