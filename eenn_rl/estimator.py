@@ -13,10 +13,11 @@ import numpy.typing as npt
 from eenn_rl.errors import check
 from eenn_rl.frontiers import FrontierStore
 from eenn_rl.grid import Workspace
+from eenn_rl.inference import infer
 from eenn_rl.levels import LEVELS, confidence_levels, threshold_of
 from eenn_rl.rows import RowFinder
 from eenn_rl.tables import AccuracyTables
-from eenn_rl.tuning import MODES, Demands, Frontier, Mode, Tuner, leave_at
+from eenn_rl.tuning import MODES, Demands, Frontier, Mode, Tuner
 
 __all__ = ["LEVELS", "AccuracyEstimate", "AccuracyTables", "Choice", "Estimator", "confidence_levels"]
 
@@ -126,16 +127,12 @@ class Estimator:
         """What `genome` [max_exits, 5] does at threshold `levels` [max_exits], recounted sample by sample."""
         rows = self.rows(genome[np.newaxis])[0]
         rows = rows[rows >= 0]
-        left = leave_at(self.tables.confidence[rows], levels[: len(rows)])
-        right = np.take_along_axis(self.tables.correct[rows], left[np.newaxis], axis=0)[0]
-        counts = np.bincount(left, minlength=len(rows))
-        hits = np.bincount(left[right], minlength=len(rows))
-        accuracies = [int(hit) / int(count) if count else 0.0 for hit, count in zip(hits, counts, strict=True)]
+        found = infer(self.tables.confidence[rows], self.tables.correct[rows], levels[: len(rows)])
         approximate = "~" if self.approximated(genome[np.newaxis]).any() else ""
         return AccuracyEstimate(
-            int(hits.sum()) / self.tables.samples,
-            tuple(int(count) / self.tables.samples for count in counts),
-            tuple(accuracies),
+            found.accuracy,
+            found.exit_rates,
+            found.exit_accuracies,
             tuple(threshold_of(levels[: len(rows)]).tolist()),
             approximate + self.origin,
         )

@@ -14,11 +14,12 @@ from eenn_rl.architecture_file import architecture_to_json
 from eenn_rl.evaluation import Evaluation, explain
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.findings import predicted
+from eenn_rl.inference import infer, tuned
 from eenn_rl.levels import threshold_of
 from eenn_rl.networks.intervals import difference_interval, mean_interval
 from eenn_rl.objective import Baseline, Costs, least_count, score
 from eenn_rl.results import Measured, StaticResult, Verified
-from eenn_rl.tuning import Demands, frontier, leave_at
+from eenn_rl.tuning import Demands
 
 if TYPE_CHECKING:
     from eenn_rl.networks.verification import MeasuredNetwork, Outcome
@@ -113,35 +114,29 @@ def _tuned(
     objective, outcome = evaluator.objective, network.validation
     samples = outcome.correct.shape[1]
     floor = objective.accuracy_floor(static_accuracy, evaluator.estimator.tables.images)
+    weights = costs.weights(objective.minimise)[0, : len(outcome.levels)]
     # With headroom in the use of exits where that can be had: rare exits are rarer on test as often as not.
     for rate in (objective.exit_rate_floor(evaluator.estimator.tables.images), objective.min_exit_rate):
         demands = Demands(least_count(floor, samples), least_count(rate, samples))
-        found = frontier(outcome.levels, outcome.correct, demands, evaluator.estimator.mode)
-        if found.feasible:
+        levels, feasible = tuned(outcome.levels, outcome.correct, weights, demands, evaluator.estimator.mode)
+        if feasible:
             break
-    exits = found.counts.shape[1]
-    weights = costs.weights(objective.minimise)[0, :exits]
-    best: npt.NDArray[np.uint8] = found.thresholds[int((found.counts @ weights).argmin())]
-    return best
+    return levels
 
 
 def _judged(
     evaluator: Evaluator, outcome: "Outcome", levels: npt.NDArray[np.uint8], costs: Costs, baseline: Baseline
 ) -> Mapping[str, Any]:
     """What threshold `levels` do to one split: accuracy, correct [N], rates [1, s], exit accuracies, scores."""
-    left = leave_at(outcome.levels, levels)
-    correct = np.take_along_axis(outcome.correct, left[np.newaxis], axis=0)[0]
-    counts = np.bincount(left, minlength=len(levels))
-    hits = np.bincount(left[correct], minlength=len(levels))
+    found = infer(outcome.levels, outcome.correct, levels)
     rates = np.zeros((1, costs.energy_j.shape[1]))
-    rates[0, : len(levels)] = counts / len(left)
-    accuracy = float(correct.mean())
+    rates[0, : len(levels)] = found.exit_rates
     return {
-        "accuracy": accuracy,
-        "correct": correct,
+        "accuracy": found.accuracy,
+        "correct": found.correct,
         "rates": rates,
-        "exit_accuracies": tuple(float(h / c) if c else 0.0 for h, c in zip(hits, counts, strict=True)),
-        "scores": score(evaluator.objective, baseline, np.array([accuracy]), rates, costs),
+        "exit_accuracies": found.exit_accuracies,
+        "scores": score(evaluator.objective, baseline, np.array([found.accuracy]), rates, costs),
     }
 
 
