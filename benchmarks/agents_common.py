@@ -1,15 +1,13 @@
-"""What the agent benchmarks share: problems on measured tables, searches in fresh evaluators, results and origin."""
+"""What the agent benchmarks share: problems on measured tables, searches in fresh evaluators, results."""
 
 import argparse
-import json
-import os
-import platform
-import shlex
-import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import provenance
 
 from eenn_rl.comparison import Cell, hypervolume, improvements
 from eenn_rl.estimator import Estimator
@@ -21,8 +19,6 @@ from eenn_rl.problem import shipped_tables
 from eenn_rl.search import AgentSettings
 from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def parser(text: str) -> argparse.ArgumentParser:
@@ -62,20 +58,7 @@ def searched(agent: str, evaluator: Evaluator, budget: int, seed: int, **changes
     )  # fmt: skip
 
 
-def write(name: str, tables: AccuracyTables, data: dict[str, Any]) -> None:
-    """Write results/`name`.json with what is needed to repeat it."""
-    import numpy as np
-    import torch
-
-    origin = {
-        "command": "python benchmarks/" + shlex.join(Path(part).name for part in sys.argv),
-        "tables": {"dataset": tables.dataset, "backbone": tables.backbone.name, "fingerprint": tables.fingerprint},
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "torch": torch.__version__.partition("+")[0],
-        },
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps({**origin, **data}, indent=1) + "\n", encoding="utf-8")
+def write(name: str, tables: AccuracyTables, data: dict[str, Any], seeds: Iterable[int]) -> None:
+    """Write results/`name`.json, with the tables that it stands on."""
+    origin = {"dataset": tables.dataset, "backbone": tables.backbone.name, "fingerprint": tables.fingerprint}
+    provenance.write(name, {"tables": origin, **data}, seeds)

@@ -40,7 +40,7 @@ def main() -> None:
         found[accelerator] = {
             "space_size": whole.space.size, "optimum": optimum, "regret": to_json(regret), "rows": to_json(rows)
         }  # fmt: skip
-        write("agents_regret", tables, {"budget": arguments.budget, "seeds": arguments.seeds, "accelerators": found})
+        write("agents_regret", tables, {"budget": arguments.budget, "accelerators": found}, range(arguments.seeds))
 
 
 if __name__ == "__main__":

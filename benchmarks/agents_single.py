@@ -31,7 +31,7 @@ def main() -> None:
         rows = summarise(cells, budgets, best)
         print(f"{accelerator}: best known reward {best:.4f}\n{table(rows)}\n", flush=True)
         found[accelerator] = {"best_known": best, "rows": to_json(rows), "cells": to_json(cells)}
-        write("agents_single", tables, {"budget": arguments.budget, "seeds": arguments.seeds, "accelerators": found})
+        write("agents_single", tables, {"budget": arguments.budget, "accelerators": found}, range(arguments.seeds))
 
 
 if __name__ == "__main__":

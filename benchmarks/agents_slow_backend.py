@@ -65,7 +65,8 @@ def main() -> None:
             "overhead_s": float(np.median([cell.wall_s - arguments.seconds * cell.evaluations for cell in own])),
         }
         print(agent, found[agent], flush=True)
-    write("agents_slow_backend", tables, {"best_known": best, "agents": found, "cells": to_json(cells)})
+    data = {"best_known": best, "agents": found, "cells": to_json(cells)}
+    write("agents_slow_backend", tables, data, range(arguments.seeds))
 
 
 if __name__ == "__main__":

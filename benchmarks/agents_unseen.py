@@ -67,7 +67,7 @@ def main() -> None:
     names = ("best_of_16", "with_100_evaluations")
     shares = {name: float(np.median([row[name] / row["best_known"] for row in good])) for name in names}
     print(shares)
-    write("agents_unseen", tables, {"median_share_of_best_known": _finite(shares), "machines": _finite(rows)})
+    write("agents_unseen", tables, {"median_share_of_best_known": _finite(shares), "machines": _finite(rows)}, [0])
 
 
 def _finite(data: object) -> object:

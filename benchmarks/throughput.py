@@ -93,6 +93,7 @@ def main() -> None:
     write(
         "throughput", tables,
         {"per_cpu_second": rates, "cpu_seconds_of_1000_evaluations": search_s, "core_over_single_environment": ratio},
+        [0],
     )  # fmt: skip
 
 
