@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from eenn_multicore.backend import ALL_OPERANDS, NO_OPERANDS, MulticoreBackend
 from eenn_multicore.hierarchy import hierarchy_of
+from eenn_multicore.latency import latency
 from eenn_multicore.layer_cost import AnalyticalLayerModel, dram_memory
-from eenn_multicore.mapping import Nest, allocate, rows_of
+from eenn_multicore.mapping import Nest, allocate, distinct, rows_of
 from eenn_multicore.orders import orders, temporal_loops
 from eenn_multicore.problem import problem_of
 from eenn_multicore.traffic import analyse, energy_by_memory
@@ -115,6 +116,30 @@ def test_orders_are_all_and_distinct() -> None:
     assert tuple(sizes.values()) == (1, 8, 6, 5, 1, 3, 3)
     table = orders(((1, 2), (1, 2), (2, 3)))
     assert len({tuple(row) for row in table.tolist()}) == len(table) == 3
+
+
+@pytest.mark.parametrize("name", ["B_tpu_like_core_dram", "C_edge_tpu_like"])
+def test_orders_left_out_cost_what_a_kept_one_does(name: str) -> None:
+    """Of orders that keep the same loops at every level only the first is costed: no cost is lost by it."""
+    spec = load_accelerator(str(HARDWARE / f"{name}.yaml"))
+    core = spec.cores[0]
+    assert spec.dram is not None
+    hierarchy = hierarchy_of(core, (*core.memories, dram_memory(spec.dram, core, ALL_OPERANDS)), (True, True, True))
+    for layer in (
+        _layer(kind="conv", in_channels=33, out_channels=24, in_size=14, kernel=3),
+        _layer(kind="depthwise", in_channels=48, out_channels=48, in_size=16, kernel=5, stride=2),
+    ):
+        rows = rows_of([problem_of(layer, 8, 16)], [_unrolled(spec, core, layer, 8)])
+        allocation = allocate(Nest(rows), hierarchy)
+        kept = distinct(Nest(rows), allocation)
+        assert 0 < len(kept) < 0.7 * rows.count
+        costs = []
+        for part, held in ((rows, allocation), (rows.of(kept), allocation.of(kept))):
+            nest = Nest(part)
+            mean, whole = (analyse(nest, hierarchy, held, spread) for spread in (part.mean, part.whole))
+            cycles = latency(nest, hierarchy, mean, whole).total
+            costs.append(np.unique(np.stack([cycles, *energy_by_memory(hierarchy, mean)[0], held.fits]), axis=1))
+        assert np.array_equal(costs[0], costs[1])
 
 
 KINDS = st.sampled_from(["conv", "conv", "depthwise", "linear", "pool", "add"])

@@ -8,7 +8,7 @@ import numpy as np
 
 from eenn_multicore.hierarchy import Hierarchy, hierarchy_of
 from eenn_multicore.latency import latency, outer_demand
-from eenn_multicore.mapping import EPSILON, Floats, Ints, Nest, Rows, allocate, rows_of
+from eenn_multicore.mapping import EPSILON, Floats, Ints, Nest, Rows, allocate, distinct, rows_of
 from eenn_multicore.orders import orders, temporal_loops
 from eenn_multicore.problem import Problem
 from eenn_multicore.traffic import analyse, energy_by_memory
@@ -75,6 +75,9 @@ def _evaluate(
 ) -> list[MappedCost]:
     nest = Nest(rows)
     allocation = allocate(nest, hierarchy)
+    kept = distinct(nest, allocation)
+    rows, allocation = rows.of(kept), allocation.of(kept)
+    nest = Nest(rows)
     mean = analyse(nest, hierarchy, allocation, rows.mean)
     whole = mean if rows.whole is rows.mean else analyse(nest, hierarchy, allocation, rows.whole)
     energy, outer = energy_by_memory(hierarchy, mean)

@@ -32,6 +32,10 @@ class Spread:
         self.factors, self._relevance = factors, relevance
         self._inside: dict[tuple[bool, ...], Floats] = {}
 
+    def of(self, kept: Ints) -> "Spread":
+        """The same for some rows."""
+        return Spread(self.factors[:, :, kept], self._relevance)
+
     def inside(self, feeds: tuple[int, ...], level: int) -> Floats:
         """[loop, rows]: what is unrolled at `level` or below, seen by an operand."""
         return self._product(tuple(feed <= level for feed in feeds))
@@ -70,11 +74,22 @@ class Rows:
     bits: Floats
     """[operands, rows], of final outputs, weights and inputs."""
     partial_bits: Floats
+    inside: Ints
+    """[positions + 1, rows]: which of the layer's loops lie inside a position, as bits."""
 
     @property
     def count(self) -> int:
         """Number of rows."""
         return self.owner.size
+
+    def of(self, kept: Ints) -> "Rows":
+        """Some rows."""
+        mean = self.mean.of(kept)
+        return Rows(
+            self.owner[kept], self.loops[:, kept], self.sizes[:, kept], mean,
+            mean if self.whole is self.mean else self.whole.of(kept), self.relevance, self.stride[:, kept],
+            self.input_size[:, kept], self.bits[:, kept], self.partial_bits[kept], self.inside[:, kept],
+        )  # fmt: skip
 
 
 def rows_of(problems: Sequence[Problem], unrolled: Sequence[Unrolled]) -> Rows:
@@ -85,13 +100,17 @@ def rows_of(problems: Sequence[Problem], unrolled: Sequence[Unrolled]) -> Rows:
     width = max(len(loop) for loop in loops)
     total = int(counts.sum())
     names, sizes = np.full((width, total), -1, np.int64), np.ones((width, total))
+    inside = np.zeros((width + 1, total), np.int64)
     at = 0
     for loop, order in zip(loops, permuted, strict=True):
         if loop:
             pairs = np.array(loop)
-            names[: len(loop), at : at + len(order)] = pairs[order, 0].T
-            sizes[: len(loop), at : at + len(order)] = pairs[order, 1].T
+            here = slice(at, at + len(order))
+            names[: len(loop), here] = pairs[order, 0].T
+            sizes[: len(loop), here] = pairs[order, 1].T
+            inside[1 : len(loop) + 1, here] = 1 << order.T.astype(np.int64)
         at += len(order)
+    np.cumsum(inside, axis=0, out=inside)
 
     def per_row(values: Sequence[object]) -> Floats:
         return np.repeat(np.moveaxis(np.array(values, np.float64), 0, -1), counts, axis=-1)
@@ -110,6 +129,7 @@ def rows_of(problems: Sequence[Problem], unrolled: Sequence[Unrolled]) -> Rows:
         per_row([p.input_size for p in problems]),
         per_row([p.bits for p in problems]),
         per_row([p.partial_bits for p in problems]),
+        inside,
     )
 
 
@@ -214,6 +234,41 @@ class Allocation:
 
     held: list[list[Ints]]
     fits: Bools
+
+    def of(self, kept: Ints) -> "Allocation":
+        """The same for some rows."""
+        return Allocation([[position[kept] for position in levels] for levels in self.held], self.fits[kept])
+
+
+def distinct(nest: Nest, allocation: Allocation) -> Ints:
+    """The first of all rows that cost the same.
+
+    What a row costs follows from the sets of loops that its levels keep, and from those inside the runs that end there;
+    the order in between does not matter.
+    """
+    rows = nest.rows
+    sets: list[Ints] = []
+    for op, levels in enumerate(allocation.held):
+        if levels:
+            sets.append(rows.inside[nest.after_irrelevant[op][0], nest.at])
+        low = np.zeros(rows.count, np.int64)
+        for held in levels:
+            sets.append(rows.inside[held, nest.at])
+            starts = (nest.relevant_from[op], nest.irrelevant_from[op])
+            sets += [rows.inside[np.maximum(start[held, nest.at], low), nest.at] for start in starts]
+            low = held
+    width = len(nest.iterations)
+    keys = [rows.owner * 2 + allocation.fits]
+    for first in range(0, len(sets), 63 // width):
+        key = np.zeros(rows.count, np.int64)
+        for one in sets[first : first + 63 // width]:
+            key = (key << width) | one
+        keys.append(key)
+    order = np.lexsort(keys)
+    table = np.stack(keys)[:, order]
+    new = np.ones(rows.count, bool)
+    new[1:] = (table[:, 1:] != table[:, :-1]).any(axis=0)
+    return np.sort(order[new])
 
 
 def allocate(nest: Nest, hierarchy: Hierarchy) -> Allocation:
