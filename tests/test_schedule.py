@@ -1,7 +1,7 @@
 """The schedule of stages on cores: paths, transfers, the shared DRAM, residency, running ahead; single equals batch."""
 
-import importlib.util
-import sys
+import importlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -201,6 +201,26 @@ def test_bits_of_the_stage_before() -> None:
     assert transfers[1].latency_s == pytest.approx(4 * transfers[0].latency_s)
 
 
+@pytest.mark.parametrize("what", ["dram", "links"])
+@pytest.mark.parametrize("name", ["plain", "ahead", "through DRAM"])
+def test_a_wider_port_never_slows_a_network(name: str, what: str) -> None:
+    """A DRAM port or links twice as wide never make a sample leave any exit later."""
+    spec = SPECS[name]
+    assert spec.dram is not None
+    wide = {
+        "dram": replace(spec, dram=replace(spec.dram, bandwidth_bits=2 * spec.dram.bandwidth_bits)),
+        "links": replace(spec, links=tuple(replace(k, bandwidth_bits=2 * k.bandwidth_bits) for k in spec.links)),
+    }[what]
+    for stages in (
+        ((0, "linear", 8, 0, 1), (3, CLASSIFIER, 4, 6, 2)),
+        ((1, "linear", 4, 6, 6), (2, "linear", 2, 4, 3), (3, CLASSIFIER, 8, 6, 6)),
+        ((3, CLASSIFIER, 8, 6, 0),),
+    ):
+        workload = workload_of(_architecture(*stages))
+        before, after = (MulticoreBackend(one).evaluate(workload).exits for one in (spec, wide))
+        assert all(b.latency_s <= a.latency_s * (1 + 1e-9) for a, b in zip(before, after, strict=True))
+
+
 def test_what_does_not_fit_is_a_violation() -> None:
     """Weights beyond the DRAM, and bits that a core lacks, come back as demand, bound and unit, never as an error."""
     diana = load_accelerator("diana")
@@ -265,15 +285,11 @@ def test_a_branch_may_be_empty() -> None:
 
 
 @pytest.fixture(scope="module")
-def agreement() -> ModuleType:
-    path = Path(__file__).parents[1] / "benchmarks" / "zigzag_agreement.py"
-    spec = importlib.util.spec_from_file_location("zigzag_agreement", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def agreement() -> Iterator[ModuleType]:
+    """The benchmark as a module; its folder is where it finds what the benchmarks share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+        yield importlib.import_module("zigzag_agreement")
 
 
 def test_agrees_with_stream(agreement: ModuleType) -> None:
