@@ -117,6 +117,8 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=2, help="trainings at a time")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=0.2)
+    parser.add_argument("--fine-batch-size", type=int, default=0, help="of the shared weights' second phase")
+    parser.add_argument("--fine-learning-rate", type=float, default=0.1, help="of the shared weights' second phase")
     parser.add_argument("--static-epochs", type=int, default=40)
     parser.add_argument("--joint-epochs", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=40, help="epochs of each full training")
@@ -134,7 +136,8 @@ def supernet_settings(options: argparse.Namespace) -> SupernetSettings:
     """Of the shared weights."""
     return SupernetSettings(
         static_epochs=options.static_epochs, epochs=options.joint_epochs, batch_size=options.batch_size,
-        learning_rate=options.learning_rate, fine_learning_rate=options.learning_rate / 2,
+        learning_rate=options.learning_rate, fine_batch_size=options.fine_batch_size,
+        fine_learning_rate=options.fine_learning_rate,
         branches_per_step=options.branches_per_step, distinct_draws=options.distinct_draws,
         calibration_images=options.calibration_images,
     )  # fmt: skip

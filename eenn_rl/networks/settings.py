@@ -31,6 +31,7 @@ class SupernetSettings:
     epochs: int = option(0, "epochs with exits and bit-widths drawn at random; 0: what suits the data set")
     batch_size: int = option(0, "images per step; 0: what suits the data set")
     learning_rate: float = option(0.1, "peak of the one-cycle schedule of the plain network")
+    fine_batch_size: int = option(0, "images per step with exits and bits; 0: the same")
     fine_learning_rate: float = option(0.1, "peak of the one-cycle schedule with exits and bits")
     weight_decay: float = option(5e-4, "L2 penalty on weights")
     branches_per_step: int = option(0, "branches of each block, drawn at random, that a step trains; 0: all")
@@ -44,6 +45,7 @@ class SupernetSettings:
     def __post_init__(self) -> None:
         _check_common(self)
         check(self.static_epochs >= 0, "static_epochs", self.static_epochs, "at least 0")
+        check(self.fine_batch_size >= 0, "fine_batch_size", self.fine_batch_size, "at least 0")
         check(self.branches_per_step >= 0, "branches_per_step", self.branches_per_step, "at least 0")
         check(self.distinct_draws >= 0, "distinct_draws", self.distinct_draws, "at least 0")
         check(self.calibration_images >= 2, "calibration_images", self.calibration_images, "at least 2")

@@ -133,15 +133,16 @@ class _SupernetTraining:
         self.network.to(dataset.train_x.device)
         self.network.channels_last()
         self.batches = Batches(len(dataset.train_x), settings.batch_size, seed)
+        self.fine_batches = Batches(len(dataset.train_x), settings.fine_batch_size or settings.batch_size, seed)
         self.switch_at = settings.static_epochs * self.batches.per_epoch
-        self.total = self.switch_at + settings.epochs * self.batches.per_epoch
+        self.total = self.switch_at + settings.epochs * self.fine_batches.per_epoch
         self.optimiser = make_optimiser(self.network, settings.learning_rate, settings.weight_decay)
         self.replayer = StepReplayer(dataset.train_x.device)
         self.plain = (max(self.bits),) * len(backbone.blocks)
 
     def step(self, index: int) -> dict[str, float]:
         """One step of gradient descent."""
-        chosen = self.batches.at(index).to(self.dataset.train_x.device)
+        chosen = self._chosen(index).to(self.dataset.train_x.device)
         images = self.dataset.view(self.dataset.train_x, chosen, generator_for(self.seed, "view", index))
         images, labels = self.dataset.normalise(images), self.dataset.train_y[chosen]
         self.network.train()
@@ -153,6 +154,13 @@ class _SupernetTraining:
         with refreshing(self.network, 0.5) if refresh else nullcontext():
             self.replayer.run(draw, lambda x, y: self._descend(draw, x, y), images, labels, eager=refresh)
         return {}
+
+    def _chosen(self, index: int) -> Tensor:
+        """Indices of the images of step `index`; epochs are counted through both phases."""
+        if index < self.switch_at:
+            return self.batches.at(index)
+        before = self.settings.static_epochs * self.fine_batches.per_epoch
+        return self.fine_batches.at(before + index - self.switch_at)
 
     def _set_rate(self, index: int) -> None:
         settings = self.settings
