@@ -176,8 +176,11 @@ def _asked(name: str, backend: HardwareBackend, entry: ListedLayer, spec: Accele
             if cost.name == entry.layer.name:
                 return cost
     whole = report.exits[-1]
+    cores = [spec.cores[core] for core in spec.allocations[place]]
+    most = whole.latency_s * sum(core.clock_hz * core.array_size for core in cores)
+    used = entry.layer.macs / most if most else 0.0
     return LayerCost(
-        entry.layer.name, spec.allocation_name(place), None, whole.latency_s, whole.energy_j, entry.layer.macs, 0.0, {}
+        entry.layer.name, spec.allocation_name(place), None, whole.latency_s, whole.energy_j, entry.layer.macs, used, {}
     )
 
 

@@ -59,20 +59,22 @@ def layers_table(costs: Sequence[LayerCost], spec: AcceleratorSpec) -> str:
         "total", "", f"{sum(c.macs for c in costs):,}", total, quantity(sum(c.latency_s for c in costs), "s"),
         quantity(sum(c.energy_j for c in costs), "J"), "",
     )  # fmt: skip
-    return text_of(table, "", energy_table(costs))
+    return text_of(table, "", *energy_parts(costs))
 
 
-def energy_table(costs: Iterable[LayerCost]) -> Table:
-    """Energy by memory level and unit."""
+def energy_parts(costs: Iterable[LayerCost]) -> tuple[Table, ...]:
+    """Energy by memory level and unit: a table, or none where the backend does not break it down."""
     places: dict[str, float] = {}
     for cost in costs:
         for place, joules in cost.energy_j_by_memory.items():
             places[place] = places.get(place, 0.0) + joules
+    if not places:
+        return ()
     total = sum(places.values()) or 1.0
     table = _table("Where the energy goes", "memory or unit", "", "energy", "share")
     for place, joules in sorted(places.items(), key=lambda item: -item[1]):
         table.add_row(place, "#" * round(40 * joules / total), quantity(joules, "J"), f"{joules / total:.1%}")
-    return table
+    return (table,)
 
 
 def network_table(report: CostReport, spec: AcceleratorSpec) -> str:
@@ -90,8 +92,7 @@ def network_table(report: CostReport, spec: AcceleratorSpec) -> str:
         for layer in stage.branch_layers:
             _add_layer(table, layer)
         parts += [table, ""]
-    if layers:
-        parts += [energy_table(layers), ""]
+    parts += [part for table in energy_parts(layers) for part in (table, "")]
     if report.peak_memory_bytes:
         memory = _table("Memory at its fullest", "memory", "", "bytes")
         for name, amount in report.peak_memory_bytes.items():
