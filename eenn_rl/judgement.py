@@ -41,9 +41,9 @@ def static_result(evaluator: Evaluator, bits: int, network: "MeasuredNetwork") -
 
 
 def best_static(evaluator: Evaluator, statics: Sequence[StaticResult]) -> StaticResult:
-    """The best static network of any bit-width, chosen on validation: it keeps the accuracy bound there."""
+    """The best static network of any bit-width, chosen on validation by the rule that networks with exits must keep."""
     objective, reference = evaluator.objective, _of_bits(statics, evaluator.static_bits)
-    floor = reference.validation_accuracy - objective.accuracy_tolerance
+    floor = objective.accuracy_floor(reference.validation_accuracy, evaluator.estimator.tables.images)
     reaching = [item for item in statics if item is reference or item.validation_accuracy >= floor]
     return min(reaching, key=lambda item: _baseline(item, 0.0).quantity(objective.minimise))
 
