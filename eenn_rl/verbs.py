@@ -240,9 +240,11 @@ def _cost_options(parser: Parser) -> None:
         help="a list of layers (JSON), an architecture file (JSON), an ONNX network, or a folder that export wrote",
     )  # fmt: skip
     own = "a folder's own"
-    parser.add_argument("--accelerator", metavar="NAME|FILE", help=f"(default: quad_edge_tpu; {own})")
+    parser.add_argument("--accelerator", metavar="NAME|FILE", help=f"(default: the backend's, or {own})")
     parser.add_argument("--backend", metavar="NAME", help=f"(default: multicore; {own})")
-    parser.add_argument("--core", type=_natural, metavar="N", help="allocation that runs the layers (default: 0)")
+    parser.add_argument(
+        "--core", type=_natural, metavar="N", help="core that runs everything, from 0 (default: where each kind runs)"
+    )
     parser.add_argument("--mapping", type=Path, metavar="FILE", help="ZigZag mapping file")
     parser.add_argument("--clock-hz", type=float, metavar="X", help="clock of an accelerator file that names none")
     parser.add_argument("--json", action="store_true", help="for a program")
