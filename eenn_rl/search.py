@@ -24,9 +24,11 @@ class AgentSettings:
     policy: str | None = option(
         None, "policy to start from: a file, `shipped`, or `untrained` (default: the shipped one, where it fits)"
     )
-    policy_share: float = option(0.05, "share of the budget for the policy; local search has the rest")
+    policy_share: float = option(
+        0.8, "share of the budget in which policy and local search take turns; then local search goes on alone"
+    )
     episodes_per_update: int = option(
-        32, "new architectures the policy proposes between two updates", flag="--policy-episodes"
+        16, "new architectures the policy proposes between two updates", flag="--policy-episodes"
     )
     learning_rate: float = option(1e-3, "the policy's learning rate, falling to a tenth", flag="--policy-learning-rate")
     entropy: float = option(0.02, "weight of the policy's entropy, falling to a fifth", flag="--policy-entropy")

@@ -73,6 +73,29 @@ def test_a_policy_says_what_it_does_not_fit(policy_path: Path) -> None:
     assert policy_for("untrained", layout_for(evaluator.space), "resnet8") is None
 
 
+def test_a_policy_serves_machines_with_more_allocations(policy_path: Path) -> None:
+    """Thirteen allocations, one more than the standard layout holds: proposals are legal and use the last ones too."""
+    groups = (*((a, b) for a in range(4) for b in range(a)), (0, 1, 2), (0, 1, 3), (0, 1, 2, 3))
+    evaluator = Synthetic(synthetic.space(spec=synthetic.accelerator(((2, 4, 8),) * 4, groups)))
+    assert layout_for(evaluator.space).allocations == 13
+    policy = policy_for(str(policy_path), layout_for(evaluator.space), "resnet8")
+    assert policy is not None
+    genomes = proposals(evaluator, policy, 64, 0)
+    assert evaluator.space.legal(genomes).all()
+    assert genomes[:, :, 3:].max() == 12
+
+
+def test_pretraining_goes_on_from_a_policy(policy_path: Path, tmp_path: Path) -> None:
+    """Given a policy it starts with that one's weights, and the new file says what came before."""
+    begun = Pretraining(make_problem, replace(SMALL, policy=str(policy_path)), 1)
+    for name, weight in load_policy(policy_path).weights.items():
+        assert np.array_equal(begun.policy().weights[name], weight), name
+    begun.step()
+    save_policy(tmp_path / "further.npz", begun.policy())
+    told = load_policy(tmp_path / "further.npz").info.trained
+    assert (told["done"], told["before"]) == (1, {"updates": 0})
+
+
 def test_strange_policy_files_are_refused(policy_path: Path, tmp_path: Path) -> None:
     """A missing file, one that is no archive, pickled objects and wrong shapes are one clear error each."""
     with pytest.raises(InputFileError, match="found none"):

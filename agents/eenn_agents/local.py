@@ -22,11 +22,12 @@ class LocalSearch:
         starts: Genomes | None = None,
         *,
         restarts: bool = True,
+        rng: np.random.Generator | None = None,
         chunk: int = 4,
         kick: int = 3,
         patience: int = 4,
     ) -> None:
-        self._task, self._rng, self._restarts = task, task.generator(), restarts
+        self._task, self._rng, self._restarts = task, rng or task.generator(), restarts
         self._chunk, self._kick, self._patience = chunk, kick, patience
         self._home: Genomes | None = None
         self._here: Genomes | None = None

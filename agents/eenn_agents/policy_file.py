@@ -42,10 +42,13 @@ class Policy:
     weights: dict[str, npt.NDArray[np.float32]]
 
     def fits(self, layout: Layout, backbone: str) -> str | None:
-        """Why this policy cannot serve problems of `layout` over `backbone`, in one line; None where it can."""
+        """Why this policy cannot serve problems of `layout` over `backbone`, in one line; None where it can.
+
+        The number of allocations may differ: the network judges each by itself.
+        """
         if self.info.backbone != backbone:
             return f"it was trained for backbone {self.info.backbone!r}, the problem's is {backbone!r}"
-        for name in ("branches", "bits", "exits", "allocations", "cores", "blocks"):
+        for name in ("branches", "bits", "exits", "cores", "blocks"):
             ours, theirs = getattr(self.info.layout, name), getattr(layout, name)
             if ours != theirs:
                 return f"it was trained for {name} {ours}, the problem has {theirs}"

@@ -1,4 +1,4 @@
-"""The default agent: a policy searches by PPO, then local search refines the best of what it found."""
+"""The default agent: a policy learns by PPO where to search, local search refines what it proposes."""
 
 import numpy as np
 import numpy.typing as npt
@@ -39,17 +39,12 @@ class PolicySearch:
         self._elite: Episodes | None = None
         self._elite_rewards = np.zeros(0)
         self._budget = max(1, round(settings.budget * settings.policy_share))
-        self._begun = 0
         self.dry = False
-
-    def begin(self) -> None:
-        """Its share of the budget counts from here on."""
-        self._begun = len(self._task.ledger)
 
     @property
     def left(self) -> float:
-        """Share of the policy's budget that is left."""
-        return max(0.0, 1 - (len(self._task.ledger) - self._begun) / self._budget)
+        """How much is left of the share of the budget in which it proposes."""
+        return max(0.0, 1 - len(self._task.ledger) / self._budget)
 
     def ask(self) -> Genomes:
         """New architectures, sampled from the policy; none once it proposes only what it knows."""
@@ -108,7 +103,6 @@ class PolicySearch:
             "elite": None if self._elite is None else dict(vars(self._elite)),
             "elite_rewards": self._elite_rewards,
             "dry": self.dry,
-            "begun": self._begun,
         }
 
     def restore(self, state: State) -> None:
@@ -117,36 +111,41 @@ class PolicySearch:
         self.model.policy.load_state_dict(state["policy"])
         self.model.policy.optimizer.load_state_dict(state["optimiser"])
         self._elite = None if state["elite"] is None else Episodes(**state["elite"])
-        self._elite_rewards, self.dry, self._begun = state["elite_rewards"], state["dry"], state["begun"]
+        self._elite_rewards, self.dry = state["elite_rewards"], state["dry"]
 
 
-class PolicyThenLocal:
-    """`PolicySearch` for its share of the budget, then `LocalSearch` from the best that it found.
+class PolicyAndLocal:
+    """Policy and local search in turns: the policy proposes and learns, a descent starts from the best it proposed.
+
+    The policy spreads over the whole space and its starts become better as it learns; each descent then ends in another
+    local optimum, which kicks from the best one would seldom reach. After the policy's share of the budget, or once it
+    proposes only what is known, local search goes on alone from the best known.
 
     An untrained policy knows nothing of the problem, and few architectures are feasible. The network without exits is,
-    so one descent from there comes first: a feasible architecture, often a good one, before the policy has any.
+    so a descent from there comes first.
     """
 
     def __init__(self, task: Task, model: EpisodicPPO, *, trained: bool) -> None:
-        self._task = task
+        self._task, self._rng = task, task.generator()
         self.policy = PolicySearch(task, model)
-        self._descent = None if trained else LocalSearch(task, _static(task), restarts=False)
-        self._local: LocalSearch | None = None
+        self._local: LocalSearch | None = None if trained else self._descent(_static(task))
+        self._alone = False
+
+    def _descent(self, start: Genomes) -> LocalSearch:
+        return LocalSearch(self._task, start, restarts=False, rng=self._rng)
 
     def ask(self) -> Genomes:
-        """What the first descent proposes, then the policy, later local search."""
-        if self._descent is not None:
-            proposals = self._descent.ask()
-            if len(proposals):
+        """What the descent under way proposes; after it the policy's proposals; in the end local search's."""
+        if self._local is not None:
+            proposals = self._local.ask()
+            if len(proposals) or self._alone:
                 return proposals
-            self._descent = None
-            self.policy.begin()
-        if self._local is None and self.policy.left > 0 and not self.policy.dry:
+            self._local = None
+        if self.policy.left > 0 and not self.policy.dry:
             proposals = self.policy.ask()
             if len(proposals):
                 return proposals
-        if self._local is None:
-            self._local = LocalSearch(self._task, self._starts())
+        self._local, self._alone = LocalSearch(self._task, self._starts(), rng=self._rng), True
         return self._local.ask()
 
     def _starts(self) -> Genomes | None:
@@ -157,31 +156,31 @@ class PolicyThenLocal:
         return history.genomes[best_by_locations(history.genomes, history.reward, STARTS)]
 
     def tell(self, genomes: Genomes, rewards: npt.NDArray[np.float64]) -> None:
-        """Pass on to whoever asked."""
-        (self._descent or self._local or self.policy).tell(genomes, rewards)
-        if self._task.settings.tensorboard and self._task.ledger.best is not None:
-            for name, value in zip(("best_reward", "its_accuracy"), self._task.ledger.best, strict=True):
-                self.policy.model.logger.record(f"search/{name}", value)
-            self.policy.model.logger.dump(len(self._task.ledger))
+        """To whoever asked; a descent starts from the best of the policy's proposals."""
+        if self._local is not None:
+            self._local.tell(genomes, rewards)
+            return
+        self.policy.tell(genomes, rewards)
+        if len(rewards):
+            self._local = self._descent(genomes[[int(np.argmax(rewards))]])
 
     def state(self) -> State:
-        """All three parts."""
+        """Policy, the search under way, and the random numbers."""
         return {
             "policy": self.policy.state(),
-            "descent": None if self._descent is None else self._descent.state(),
             "local": None if self._local is None else self._local.state(),
+            "alone": self._alone,
+            "rng": self._rng.bit_generator.state,
         }
 
     def restore(self, state: State) -> None:
-        """All three parts."""
+        """Take all of it up."""
         self.policy.restore(state["policy"])
-        if state["descent"] is None:
-            self._descent = None
-        elif self._descent is not None:
-            self._descent.restore(state["descent"])
+        self._alone, self._local = state["alone"], None
         if state["local"] is not None:
-            self._local = LocalSearch(self._task)
+            self._local = LocalSearch(self._task, restarts=self._alone, rng=self._rng)
             self._local.restore(state["local"])
+        self._rng.bit_generator.state = state["rng"]
 
 
 def _static(task: Task) -> Genomes:
@@ -197,4 +196,4 @@ def make(task: Task) -> Agent:
     model = build_model(environment, task.seed, task.settings.tensorboard)
     if policy is not None:
         policy.load_into(model)
-    return PolicyThenLocal(task, model, trained=policy is not None)
+    return PolicyAndLocal(task, model, trained=policy is not None)

@@ -19,7 +19,7 @@ import torch
 from eenn_agents import checkpoint as files
 from eenn_agents.climbing import climbed
 from eenn_agents.model import Episodes, EpisodicPPO, build_model, joined, played
-from eenn_agents.policy_file import Policy, policy_of
+from eenn_agents.policy_file import Policy, policy_for, policy_of
 from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import layout_for
 from eenn_envs.vector import EENNVectorEnv
@@ -62,6 +62,10 @@ class Pretraining:
         first = self._lesson_near(0).problem
         self.layout, self.backbone = first.layout, first.evaluator.space.backbone.name
         self.model: EpisodicPPO = build_model(EENNVectorEnv(first.evaluator, 1, layout=first.layout), seed)
+        begun = policy_for(settings.policy or "untrained", self.layout, self.backbone)
+        if begun is not None:
+            begun.load_into(self.model)
+        self._before = None if begun is None else begun.info.trained
         self._generator = torch.Generator().manual_seed(seed)
         self._state = _State()
 
@@ -139,7 +143,12 @@ class Pretraining:
                 saved = time.monotonic()
         if checkpoint is not None:
             files.save(checkpoint, self.state())
-        trained = {**to_json(self._settings), "seed": self._seed, "reward": self._state.reward}
+        return self.policy()
+
+    def policy(self) -> Policy:
+        """The policy as it is now; its file says how it was trained."""
+        trained = {**to_json(self._settings), "seed": self._seed, "done": self._state.update}
+        trained |= {"reward": self._state.reward, "before": self._before}
         return policy_of(self.model, self.layout, self.backbone, trained)
 
     def _identity(self) -> dict[str, Any]:
