@@ -14,6 +14,9 @@ from eenn_rl.space import Genomes
 AGENTS = ("ppo", "random", "local", "evolution", "nsga2", "exhaustive")
 """The agents that come with the package; others register in entry-point group `eenn_rl.agents`."""
 
+Stopped = Literal["budget", "exhausted", "stale"]
+"""Why a search ended: its budget was spent, the agent had nothing more to propose, or its patience was at its end."""
+
 
 @dataclass(frozen=True)
 class AgentSettings:
@@ -21,6 +24,9 @@ class AgentSettings:
 
     agent: str = option("ppo", f"who searches: {', '.join(AGENTS)}, or an installed one")
     budget: int = option(3000, "distinct architectures to evaluate")
+    patience: int | None = option(
+        None, "evaluations without a better architecture after which to stop early (default: only the budget ends it)"
+    )
     policy: str | None = option(
         None, "policy to start from: a file, `shipped`, or `untrained` (default: the shipped one, where it fits)"
     )
@@ -39,6 +45,7 @@ class AgentSettings:
 
     def __post_init__(self) -> None:
         check(self.budget >= 1, "budget", self.budget, "at least 1")
+        check(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1, or none")
         check(0 <= self.policy_share <= 1, "policy share", self.policy_share, "between 0 and 1")
         for name in ("episodes_per_update", "epochs"):
             check(getattr(self, name) >= 1, name.replace("_", " "), getattr(self, name), "at least 1")
@@ -78,8 +85,7 @@ class SearchResult:
 
     best: tuple[Evaluation, ...]
     history: History
-    stopped: Literal["budget", "exhausted"] = "budget"
-    """Whether the budget was spent, or the agent had nothing more to propose."""
+    stopped: Stopped = "budget"
 
     @property
     def distinct(self) -> int:

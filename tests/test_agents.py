@@ -228,6 +228,17 @@ def test_mutation_is_legal_and_seeded() -> None:
     assert space.legal(first[None]).all()
 
 
+def test_patience_ends_a_search_early() -> None:
+    """So many evaluations after the best, the search stops; what it found until then is the same."""
+    whole = search("local", Synthetic(synthetic.quad()), replace(SETTINGS, budget=400), 0)
+    early = search("local", Synthetic(synthetic.quad()), replace(SETTINGS, budget=400, patience=40), 0)
+    assert early.stopped == "stale"
+    assert early.distinct < whole.distinct
+    assert np.array_equal(early.history.genomes, whole.history.genomes[: early.distinct])
+    found_at = int(early.curve.argmax()) + 1
+    assert 40 <= early.distinct - found_at < 40 + 8
+
+
 def test_unknown_agents_offer_near_misses() -> None:
     """A misspelt agent is one clear error."""
     with pytest.raises(InvalidValueError, match="did you mean"):
@@ -263,6 +274,6 @@ def test_an_installed_agent_is_found_and_used(tmp_path: Path, monkeypatch: pytes
 
 def test_settings_refuse_nonsense() -> None:
     """Settings check themselves."""
-    for changes in ({"budget": 0}, {"policy_share": 1.5}, {"learning_rate": 0.0}, {"entropy": -1.0}):
+    for changes in ({"budget": 0}, {"patience": 0}, {"policy_share": 1.5}, {"learning_rate": 0.0}, {"entropy": -1.0}):
         with pytest.raises(InvalidValueError):
             AgentSettings(**changes)

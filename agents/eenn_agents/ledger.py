@@ -36,6 +36,7 @@ class Ledger:
         self._pending: Genomes = np.zeros(shape, np.int16)
         self.recorded = 0
         self._best: tuple[float, float] | None = None
+        self._best_at = 0
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -54,6 +55,11 @@ class Ledger:
     def best(self) -> tuple[float, float] | None:
         """Reward and accuracy of the best feasible architecture so far."""
         return self._best
+
+    @property
+    def stale(self) -> int:
+        """Evaluations since the best feasible architecture was found; 0 before there is one."""
+        return 0 if self._best is None else len(self) - self._best_at
 
     def known(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
         """Which of `genomes` have been evaluated, bool [n]."""
@@ -91,16 +97,16 @@ class Ledger:
         self._genomes.append(genomes)
         for name, column in self._columns.items():
             column.extend(getattr(batch, name).tolist())
-        self._note_best(batch.reward, batch.feasible, batch.accuracy)
+        self._note_best(batch.reward, batch.feasible, batch.accuracy, len(self) - len(genomes))
         self._pending = np.concatenate([self._pending, genomes])
         while len(self._pending) >= BLOCK:
             self._write(BLOCK)
 
-    def _note_best(self, reward: Floats, feasible: npt.NDArray[np.bool_], accuracy: Floats) -> None:
+    def _note_best(self, reward: Floats, feasible: npt.NDArray[np.bool_], accuracy: Floats, before: int) -> None:
         if feasible.any():
             row = int(np.argmax(np.where(feasible, reward, -np.inf)))
             if self._best is None or reward[row] > self._best[0]:
-                self._best = (float(reward[row]), float(accuracy[row]))
+                self._best, self._best_at = (float(reward[row]), float(accuracy[row])), before + row + 1
 
     def _write(self, count: int) -> None:
         genomes, self._pending = self._pending[:count], self._pending[count:]
@@ -141,5 +147,5 @@ class Ledger:
         self._columns = {name: state[name].tolist() for name in self._columns}
         self.recorded = int(state["recorded"])
         self._pending = state["genomes"][self.recorded :]
-        self._note_best(state["reward"], state["feasible"].astype(np.bool_), state["accuracy"])
+        self._note_best(state["reward"], state["feasible"].astype(np.bool_), state["accuracy"], 0)
         self._recorder.rewind(self.recorded)

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from eenn_envs.layout import layout_for
 from eenn_rl.episodes import NullRecorder, Recorder
 from eenn_rl.errors import InputFileError
 from eenn_rl.progress import NullProgress, Progress
-from eenn_rl.search import AgentSettings, SearchResult
+from eenn_rl.search import AgentSettings, SearchResult, Stopped
 from eenn_rl.serialization import to_json
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class _Run:
             "accelerator": problem.evaluator.space.accelerator.name,
             "objective": to_json(problem.evaluator.objective),
         }
+        self._patience = settings.patience
         self._saved = time.monotonic()
 
     def resume(self) -> None:
@@ -82,9 +83,9 @@ class _Run:
         self._ledger.restore(state["ledger"])
         self._agent.restore(state["agent"])
 
-    def finish(self) -> Literal["budget", "exhausted"]:
+    def finish(self) -> Stopped:
         idle, size = 0, self._ledger.evaluator.space.size
-        while self._ledger.left > 0 and len(self._ledger) < size and idle < IDLE_ROUNDS:
+        while self._ledger.left > 0 and len(self._ledger) < size and idle < IDLE_ROUNDS and not self._stale():
             before = len(self._ledger)
             genomes = self._agent.ask()
             if not len(genomes):
@@ -96,7 +97,12 @@ class _Run:
                 self._save()
         self._ledger.finish()
         self._save()
-        return "budget" if self._ledger.left == 0 else "exhausted"
+        if self._ledger.left == 0:
+            return "budget"
+        return "stale" if self._stale() else "exhausted"
+
+    def _stale(self) -> bool:
+        return self._patience is not None and self._ledger.stale >= self._patience
 
     def _save(self) -> None:
         self._saved = time.monotonic()
@@ -114,7 +120,7 @@ class _Run:
         self._progress.advance(len(self._ledger), **facts)
 
 
-def _result(ledger: Ledger, stopped: Literal["budget", "exhausted"]) -> SearchResult:
+def _result(ledger: Ledger, stopped: Stopped) -> SearchResult:
     history = ledger.history()
     evaluator = ledger.evaluator
     best = tuple(evaluator.evaluate(evaluator.space.decode(history.genomes[row])) for row in history.ranked()[:KEPT])
