@@ -32,7 +32,7 @@ class PretrainSettings:
     entropy: float = option(0.01, "weight of the policy's entropy, falling to a fifth")
     clip: float = option(0.2, "PPO's clip range")
     epochs: int = option(2, "passes over the episodes of each update")
-    policy: str | None = option(None, "policy to go on from: a file, or `shipped` (default: an untrained one)")
+    policy: str | None = option(None, "policy to go on from: a file, or `shipped`; else an untrained one")
     backend: str = option("multicore", "hardware backend that costs the accelerators")
     max_exits: int = option(4, "most exits of an architecture, the last one included")
 

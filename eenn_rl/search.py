@@ -25,10 +25,10 @@ class AgentSettings:
     agent: str = option("ppo", f"who searches: {', '.join(AGENTS)}, or an installed one")
     budget: int = option(3000, "distinct architectures to evaluate")
     patience: int | None = option(
-        None, "evaluations without a better architecture after which to stop early (default: only the budget ends it)"
+        None, "evaluations without a better architecture after which to stop early; else only the budget ends a search"
     )
     policy: str | None = option(
-        None, "policy to start from: a file, `shipped`, or `untrained` (default: the shipped one, where it fits)"
+        None, "policy to start from: a file, `shipped`, or `untrained`; else the shipped one, where it fits"
     )
     policy_share: float = option(
         0.8, "share of the budget in which policy and local search take turns; then local search goes on alone"

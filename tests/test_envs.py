@@ -14,6 +14,7 @@ from eenn_agents.vec_env import SB3VecEnv
 from eenn_envs import EENNEnv, EENNVectorEnv
 from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import actions_of, layout_for
+from eenn_envs.vector import _gathered
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.space import Genomes, SearchSpace
 
@@ -113,6 +114,30 @@ def test_vector_equals_single(evaluator: Synthetic) -> None:
                 alone[index] = env.reset()[0]
         assert not truncated.any()
     assert ends > 30
+
+
+def test_final_infos_are_gymnasiums(evaluator: Synthetic) -> None:
+    """Key for key, value for value and type for type what Gymnasium's own gathering makes of the infos, one by one."""
+    environment, rng = EENNVectorEnv(evaluator, 32), np.random.default_rng(2)
+    environment.reset()
+    compared = 0
+    for _ in range(25):
+        actions = np.array([rng.choice(np.flatnonzero(mask)) for mask in environment.action_masks()])
+        actions[rng.random(32) < 0.05] = -1
+        _, ends = environment.advance(actions)
+        if ends:
+            ends[next(iter(ends))]["failure"] = "made up"
+            expected: dict = {}
+            for index, info in ends.items():
+                expected = environment._add_info(expected, info, index)
+            found = _gathered(ends, 32)
+            assert found.keys() == expected.keys()
+            for key, value in expected.items():
+                assert (found[key].dtype, found[key].shape) == (value.dtype, value.shape), key
+                assert (found[key] == value).all(), key
+            environment.restart(np.array(list(ends)))
+            compared += 1
+    assert compared > 10
 
 
 def test_sb3_face_equals_gymnasium_face(evaluator: Synthetic) -> None:

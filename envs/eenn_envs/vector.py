@@ -109,12 +109,29 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
 
     def _final_infos(self, over: npt.NDArray[np.bool_], ends: Ends) -> dict[str, Any]:
         final_obs = np.full(self.num_envs, None, object)
-        final_info: dict[str, Any] = {}
-        for index, info in ends.items():
+        for index in ends:
             final_obs[index] = self._core.observations[index].copy()
-            final_info = self._add_info(final_info, info, index)
+        final_info = _gathered(ends, self.num_envs)
         return {"final_obs": final_obs, "_final_obs": over.copy(), "final_info": final_info, "_final_info": over.copy()}
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """The legal actions of every episode, bool [num_envs, actions]."""
         return self._core.masks.copy()
+
+
+def _gathered(infos: Ends, count: int) -> dict[str, Any]:
+    """`infos` by environment as Gymnasium's vector info: an array per key, and which environments have it.
+
+    What `VectorEnv._add_info` makes of them one by one, at a fraction of its time.
+    """
+    gathered: dict[str, Any] = {}
+    for key in dict.fromkeys(key for info in infos.values() for key in info):
+        own = [index for index, info in infos.items() if key in info]
+        values = [infos[index][key] for index in own]
+        texts = isinstance(values[0], str)
+        told = np.array(values, object if texts else None)
+        array = np.full(count, None, object) if texts else np.zeros((count, *told.shape[1:]), told.dtype)
+        array[own] = told
+        gathered[key], gathered[f"_{key}"] = array, np.zeros(count, np.bool_)
+        gathered[f"_{key}"][own] = True
+    return gathered
