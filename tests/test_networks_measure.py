@@ -12,6 +12,7 @@ from eenn_rl.networks import measure
 from eenn_rl.networks.confidence import confidence, fit_temperature
 from eenn_rl.networks.inherit import inherited
 from eenn_rl.networks.measure import changes_measured, measure_tables, paths_of_length
+from eenn_rl.networks.recalibration import chunked
 from eenn_rl.tables import AccuracyTables
 from network_samples import MIXED, StopAt, architecture, digits, supernet
 
@@ -95,3 +96,19 @@ def test_temperature_undoes_overconfidence() -> None:
     labels = torch.multinomial(honest.softmax(1), 1, generator=generator).squeeze(1)
     assert fit_temperature(honest, labels) == pytest.approx(1, rel=0.1)
     assert fit_temperature(honest * 1.8, labels) == pytest.approx(1.8, rel=0.12)
+
+
+@pytest.mark.parametrize("images", [1, 499, 500, 512, 1024, 2048])
+def test_images_pass_in_even_chunks(images: int) -> None:
+    """Statistics are plain averages over chunks: a small last one would weigh as much as the others."""
+    sizes: list[int] = []
+
+    def note(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        sizes.append(len(values[""]))
+        return values
+
+    whole = torch.arange(images)
+    assert torch.equal(chunked({"": whole}, note)[""], whole)
+    assert sum(sizes) == images
+    assert max(sizes) <= 500
+    assert max(sizes) - min(sizes) <= 1

@@ -108,3 +108,14 @@ def test_averaging_forgets_what_was_before() -> None:
             quantiser(batch)
     mean = torch.stack([best_step(batch, 4, signed=False) for batch in batches]).mean()
     assert float(quantiser.step) == pytest.approx(float(mean), rel=1e-5)
+
+
+@pytest.mark.parametrize("batch", [32, 64, 256, 341])
+def test_a_step_is_chosen_on_the_whole_map(batch: int) -> None:
+    """Not on a few of its columns: here one in sixteen is empty, and the step is that of the others."""
+    values = torch.randn(batch, 16, 16, 16, generator=torch.Generator().manual_seed(0)).relu()
+    whole = float(best_step(values, 4, signed=False))
+    values[..., 0] = 0
+    assert float(best_step(values, 4, signed=False)) == pytest.approx(whole, rel=0.1)
+    values[..., 1:] = 0
+    assert float(best_step(values, 4, signed=False)) < 1e-3

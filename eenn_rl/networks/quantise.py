@@ -82,13 +82,21 @@ def quantise_activation(values: Tensor, step: Tensor, bits: int, *, signed: bool
 
 SAMPLE, CANDIDATES = 8192, 40
 """Values that a step is chosen on, spread over the whole map; steps that are tried."""
+SCATTER = 2654435761
+"""A prime far from the sizes of maps: its multiples fall everywhere (every n-th value would be of few columns)."""
+
+
+def _scattered(flat: Tensor) -> Tensor:
+    """At most `SAMPLE` of the values, the same for the same number of them."""
+    if len(flat) <= SAMPLE:
+        return flat
+    return flat[torch.arange(SAMPLE, device=flat.device) * SCATTER % len(flat)]
 
 
 def best_step(values: Tensor, bits: int, *, signed: bool) -> Tensor:
     """The step of least mean squared error for `values`, of forty between a fortieth and the whole of their range."""
     low, high = activation_range(bits, signed=signed)
-    flat = values.detach().flatten()
-    sample = flat[:: max(1, len(flat) // SAMPLE)].float()
+    sample = _scattered(values.detach().flatten()).float()
     sample = sample if signed else sample.clamp_min(0)  # what the rectifier removes is no error
     largest = (sample.abs().amax() / max(high, 1)).clamp_min(1e-6)
     steps = largest * torch.arange(1, CANDIDATES + 1, device=sample.device).unsqueeze(1) / CANDIDATES

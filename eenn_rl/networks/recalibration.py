@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from eenn_rl.networks.builder import Head, Network
 from eenn_rl.networks.data import Dataset
-from eenn_rl.networks.loop import evaluation_batches, generator_for
+from eenn_rl.networks.loop import generator_for
 from eenn_rl.networks.quantise import refreshing
 
 Values = dict[str, Tensor]
 CHUNK = 500
+"""Most images that pass at once."""
 
 
 def calibration_images(dataset: Dataset, count: int, seed: int) -> Tensor:
@@ -22,9 +23,14 @@ def calibration_images(dataset: Dataset, count: int, seed: int) -> Tensor:
 
 
 def chunked(values: Values, function: Callable[[Values], Values]) -> Values:
-    """`function` of `values`, a few hundred images at a time."""
+    """`function` of `values`, a few hundred images at a time.
+
+    In chunks of one size, give or take an image: batch norms and steps are fitted as plain averages over them.
+    """
     n = len(next(iter(values.values())))
-    parts = [function({name: value[part] for name, value in values.items()}) for part in evaluation_batches(n, CHUNK)]
+    count = -(-n // CHUNK)
+    chunks = [slice(i * n // count, (i + 1) * n // count) for i in range(count)]
+    parts = [function({name: value[chunk] for name, value in values.items()}) for chunk in chunks]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
