@@ -48,21 +48,21 @@ def content(path: Path) -> dict[str, bytes]:
     return found
 
 
-@pytest.mark.parametrize(("agent", "share"), [("evolution", 0.05), ("ppo", 0.8)])
-def test_a_killed_search_resumes_to_the_same_log(tmp_path: Path, agent: str, share: float) -> None:
+@pytest.mark.parametrize(("agent", "share", "kill_at"), [("evolution", 0.05, 150), ("ppo", 0.8, 300)])
+def test_a_killed_search_resumes_to_the_same_log(tmp_path: Path, agent: str, share: float, kill_at: int) -> None:
     """Killed and resumed, a real search's log equals the uninterrupted one's, and replays."""
     once, again = tmp_path / "once", tmp_path / "again"
     once.mkdir()
     again.mkdir()
     search(once, BUDGET, agent, share)
-    saved = searched(again, 150, agent, str(share))
+    saved = searched(again, kill_at, agent, str(share))
     with h5py.File(again / "trajectories.h5", "r") as file:
-        assert 150 <= saved <= file["episodes/return"].shape[0]
+        assert kill_at <= saved <= file["episodes/return"].shape[0]
     assert searched(again, None, agent, str(share)) == BUDGET
     assert content(again / "trajectories.h5") == content(once / "trajectories.h5")
     assert replay_file(again / "trajectories.h5").exit_status == 0
     with open_log(again / "trajectories.h5") as log:
-        assert (len(log.updates()["entropy"]) > 5) == (agent == "ppo")
+        assert (len(log.updates()["entropy"]) > 0) == (agent == "ppo")
 
 
 def test_a_log_that_is_shorter_than_its_checkpoint_is_refused(tmp_path: Path) -> None:

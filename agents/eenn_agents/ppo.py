@@ -159,10 +159,14 @@ class PolicyAndLocal:
         """To whoever asked; a descent starts from the best of the policy's proposals."""
         if self._local is not None:
             self._local.tell(genomes, rewards)
-            return
-        self.policy.tell(genomes, rewards)
-        if len(rewards):
-            self._local = self._descent(genomes[[int(np.argmax(rewards))]])
+        else:
+            self.policy.tell(genomes, rewards)
+            if len(rewards):
+                self._local = self._descent(genomes[[int(np.argmax(rewards))]])
+        if self._task.settings.tensorboard and self._task.ledger.best is not None:
+            for name, value in zip(("best_reward", "its_accuracy"), self._task.ledger.best, strict=True):
+                self.policy.model.logger.record(f"search/{name}", value)
+            self.policy.model.logger.dump(len(self._task.ledger))
 
     def state(self) -> State:
         """Policy, the search under way, and the random numbers."""

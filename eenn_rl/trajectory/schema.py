@@ -105,7 +105,7 @@ UPDATES = (
     Column("entropy", "<f8"),
 )
 """One row per update of a policy: distinct evaluations (episodes) before it, and the entropy, in nats per decision, of
-the policy that took them. Absent from logs of version 1 that were begun before there were any."""
+the policy that proposed the last of them. Absent from logs of version 1 that were begun before there were any."""
 
 TEXT = Column("text", "|u1")
 """UTF-8 bytes of the verification records, one after the other."""
