@@ -60,7 +60,7 @@ def main() -> None:
     estimator, rows = Estimator(tables), []
     for name, evaluator in [*machines(estimator, arguments.accelerators), *real(estimator, arguments.stream)]:
         proposed = propose(evaluator, arguments.policy, 16, 0)
-        guided = searched("ppo", evaluator, 100, 0, policy=arguments.policy)
+        guided = searched("ppo", evaluator, 100, 0, policy=arguments.policy, policy_share=0.8)
         cells = [searched(agent, evaluator, arguments.budget, 0) for agent in BASELINES]
         climbed_to = evaluator.score_batch(climbed(evaluator, np.random.default_rng(0), 4096)[:1])
         reference = float(climbed_to.reward[0]) if climbed_to.feasible[0] else -np.inf

@@ -152,6 +152,17 @@ def test_resumed_pretraining_equals_an_uninterrupted_one(tmp_path: Path) -> None
         Pretraining(make_problem, SMALL, 4).run(NullProgress(), tmp_path / "pretrain.pt")
 
 
+def test_the_shipped_policy_proposes_feasible_networks() -> None:
+    """With no training at all, some of 16 proposals for the default problem hold every constraint and pay off."""
+    from eenn_envs.default import default_evaluator
+    from eenn_rl.propose import propose
+
+    found = propose(default_evaluator(), None, 16, 0)
+    assert len(found) == 16
+    assert found[0].feasible
+    assert found[0].elp_reduction > 0.3
+
+
 def test_proposals_are_distinct_legal_and_seeded(policy_path: Path) -> None:
     """As many as asked for, each once, legal, and the same for the same seed."""
     evaluator, policy = Synthetic(synthetic.quad()), load_policy(policy_path)
