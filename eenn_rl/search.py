@@ -31,7 +31,7 @@ class AgentSettings:
         None, "policy to start from: a file, `shipped`, or `untrained`; else the shipped one, where it fits"
     )
     policy_share: float = option(
-        0.8, "share of the budget in which policy and local search take turns; then local search goes on alone"
+        0.2, "share of the budget in which policy and local search take turns; then local search goes on alone"
     )
     episodes_per_update: int = option(
         16, "new architectures the policy proposes between two updates", flag="--policy-episodes"
