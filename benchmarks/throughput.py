@@ -71,7 +71,7 @@ def main() -> None:
     def policy() -> int:
         return len(model.sample_episodes(core, generator).actions)
 
-    fresh = iter(np.array_split(evaluator.space.sample(np.random.default_rng(1), 40_000), 400))
+    fresh = iter(np.array_split(evaluator.space.sample(np.random.default_rng(1), 400_000), 4000))
     rates = {
         "evaluations, batch, seen combinations": rate(lambda: len(evaluator.score_batch(genomes))),
         "evaluations, batch, new ones": rate(lambda: len(evaluator.score_batch(next(fresh)))),
