@@ -5,6 +5,7 @@ be kept, and a checkpoint is the network, the optimiser and the step's number.
 """
 
 import hashlib
+import io
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -60,7 +61,9 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write `state` so that a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
+    content = io.BytesIO()  # torch's own writing to a full disk ends in a RuntimeError
+    torch.save(state, content)
+    partial.write_bytes(content.getbuffer())
     partial.replace(path)
 
 
