@@ -27,7 +27,7 @@ from eenn_rl.networks.proxies import PROXIES, Subject
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.tables import AccuracyTables
 
-TOP, DROP, AGREEMENT, NOISE = 0.85, 0.25, 0.7, 1.0
+TOP, DROP, AGREEMENT, NOISE = 0.85, 0.25, 0.8, 1.0
 SAMPLES = 2000
 
 
