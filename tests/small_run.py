@@ -1,4 +1,4 @@
-"""A whole real run for tests of what comes after one: searched, trained in full (for one epoch) and verified.
+"""A whole real run for tests of what comes after one: searched, trained in full (for five epochs) and verified.
 
 Only its accuracy tables are drawn at random, so that it takes seconds. Made once per test session.
 """
@@ -35,7 +35,7 @@ def small_run(seed: int = 0) -> Path:
         "workers": 1,
         "search": {"budget": 200, "agent": "local"},
         "objective": {"accuracy_tolerance": 0.1},
-        "training": {"epochs": 1},
+        "training": {"epochs": 5},
     }
     folder = train(given, run=scratch() / f"run{seed}", resume=False, config=None)
     verify_run(folder.path, 2)
