@@ -115,11 +115,11 @@ def _bounds(drawing: Drawing, area: Frame, run: RunReport, measure: Measure) -> 
     kept = [(run.floor, "to keep, as estimated")] if run.floor is not None else []
     if run.results:
         kept.append((run.results.static.accuracy - run.objective.accuracy_tolerance, "to keep on test"))
-    for accuracy, label in kept:
+    for row, (accuracy, label) in enumerate(kept):  # one above the other: the two bounds lie close
         if area.x.low < 100 * accuracy < area.x.high:
             at = area.x(100 * accuracy)
             drawing.line("bound", [(at, area.top), (at, area.bottom)], tip=f"accuracy {label}: {100 * accuracy:.2f}%")
-            drawing.add(Text("boundtext", at - 5, area.bottom - 8, label, "end"))
+            drawing.add(Text("boundtext", at - 5, area.bottom - 8 - 15 * row, label, "end"))
     deadline = run.objective.deadline_s
     if deadline is not None and measure.field == "latency_s" and area.y.low < deadline * measure.factor < area.y.high:
         at = area.y(deadline * measure.factor)
