@@ -339,8 +339,12 @@ def test_an_interrupt_leaves_a_flush_whole(tmp_path: Path, rng: np.random.Genera
     writer.add_episodes(sample_batch(rng, 30))
     publish = writer._published.publish
     writer._published.publish = lambda delta: (os.kill(os.getpid(), signal.SIGINT), publish(delta))[1]  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        writer.flush()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process is started without it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            writer.flush()
+    finally:
+        signal.signal(signal.SIGINT, before)
     writer.close()
     with open_log(tmp_path / "log.h5") as log:
         assert len(log) == 30
