@@ -161,7 +161,7 @@ def _guessed_tables(_: RunFolder, settings: RunConfig, dataset: "Dataset", progr
     progress.note(f"accuracies are guessed from {settings.tables}: they rank networks and promise nothing")
     return guess_tables(
         str(settings.tables), backbone, dataset, settings.seed, progress,
-        branches=settings.branches, bits=settings.bits,
+        branches=settings.branches, bits=settings.bits, rule=settings.confidence_rule,
     )  # fmt: skip
 
 

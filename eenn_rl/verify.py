@@ -86,7 +86,7 @@ def verify_run(path: Path, top: int | None) -> bool:
 
     What was trained before is not trained again.
     """
-    from eenn_rl.networks.data import load_dataset
+    from eenn_rl.networks.data import device_of, load_dataset
 
     folder, stored = open_run(path)
     settings = from_json(RunConfig, stored, str(folder.config))
@@ -94,7 +94,7 @@ def verify_run(path: Path, top: int | None) -> bool:
     with locked(folder), Display(folder.log) as display:
         evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables))
         root = Path(settings.data_root) if settings.data_root else None
-        dataset = load_dataset(settings.dataset, root)
+        dataset = load_dataset(settings.dataset, root).to(device_of(settings.device))
         results = verify_best(folder, settings, evaluator, dataset, found, top or settings.verify or 3, display)
     return all(item.feasible for item in results.verified)
 

@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ import torch
 
 from eenn_rl.errors import InputFileError
 from eenn_rl.networks import loop
-from eenn_rl.networks.builder import heads_of, path_of
+from eenn_rl.networks.builder import Network, all_heads, heads_of, path_of
 from eenn_rl.networks.inherit import copied
-from eenn_rl.networks.supernet import draw_path, load_supernet, train_supernet
+from eenn_rl.networks.supernet import _SupernetTraining, draw_path, load_supernet, train_supernet
 from network_samples import BRANCHES, MIXED, QUICK, StopAt, architecture, digits, small_backbone, supernet
 
 
@@ -98,3 +99,31 @@ def test_saved_weights_come_back(tmp_path: Path) -> None:
         load_supernet(file, small_backbone(), "digits", QUICK, 3, branches=BRANCHES)
     with pytest.raises(InputFileError, match="found no file"):
         load_supernet(tmp_path / "none.pt", small_backbone(), "digits", QUICK, 3, branches=BRANCHES)
+
+
+def test_logits_of_many_inputs_learn_at_a_lower_rate() -> None:
+    """64 inputs by 256 in the branch on the first map, and nowhere without logits; every parameter in one group."""
+    backbone = small_backbone()
+    network = Network(backbone, all_heads(backbone, BRANCHES), (4, 8))
+    optimiser = loop.make_optimiser(network, 0.1, 1e-4)
+    loop.set_learning_rate(optimiser, 0.2)
+    rate_of = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    assert len(rate_of) == sum(len(group["params"]) for group in optimiser.param_groups)
+    assert rate_of.keys() == {id(p) for p in network.parameters()}
+    slowed = set()
+    for layer in network.quantised_layers():
+        inputs = layer.layer.in_channels if hasattr(layer.variant(8), "bias") else 0
+        for parameter in layer.parameters():
+            assert rate_of[id(parameter)] == pytest.approx(0.2 * min(1.0, 64 / inputs) if inputs else 0.2)
+        slowed |= {inputs} if inputs > 64 else set()
+    assert slowed
+
+
+def test_the_second_phase_may_have_batches_of_its_own_size() -> None:
+    """All its images pass once an epoch, in its own batches; the first phase is as it was."""
+    settings = replace(QUICK, batch_size=32, fine_batch_size=16)
+    job = _SupernetTraining(small_backbone(), digits(), settings, 0, BRANCHES, (4, 8))
+    assert (job.switch_at, job.total) == (96 // 32, 96 // 32 + QUICK.epochs * 96 // 16)
+    assert len(job._chosen(0)) == 32
+    epoch = torch.cat([job._chosen(job.switch_at + step) for step in range(6)])
+    assert sorted(epoch.tolist()) == list(range(96))

@@ -25,7 +25,7 @@ from eenn_rl.networks.data import Dataset
 from eenn_rl.networks.loop import generator_for
 from eenn_rl.networks.proxies import PROXIES, Subject
 from eenn_rl.progress import NullProgress, Progress
-from eenn_rl.tables import AccuracyTables
+from eenn_rl.tables import AccuracyTables, ConfidenceRule
 
 TOP, DROP, AGREEMENT, NOISE = 0.85, 0.25, 0.8, 1.0
 SAMPLES = 2000
@@ -40,9 +40,11 @@ def guess_tables(
     *,
     branches: Sequence[str] = BRANCHES,
     bits: Sequence[int] = (8,),
+    rule: ConfidenceRule = "max_softmax",
 ) -> AccuracyTables:
     """Tables of `SAMPLES` made-up inputs whose accuracies follow the score `proxy` (a name in `PROXIES`).
 
+    `rule` is the confidence rule of the networks that are trained later; made-up confidences follow none.
     Training-free scores do not see what rounding costs, so `bits` must be one width. Raises `InvalidValueError` for
     more, and for an unknown name.
     """
@@ -61,7 +63,7 @@ def guess_tables(
         branches=tuple(branches),
         bits=tuple(bits),
         dataset=dataset.name,
-        confidence_rule="max_softmax",
+        confidence_rule=rule,
         row_location=np.array([location for location, _ in heads], np.int16),
         row_branch=np.array([_branch(head, branches) for head in heads], np.int16),
         row_bits=np.array([[bits[0] if i <= at else 0 for i in range(blocks)] for at, _ in heads], np.uint8),

@@ -45,7 +45,7 @@ class SupernetSettings:
     def __post_init__(self) -> None:
         _check_common(self)
         check(self.static_epochs >= 0, "static_epochs", self.static_epochs, "at least 0")
-        check(self.fine_batch_size >= 0, "fine_batch_size", self.fine_batch_size, "at least 0")
+        _check_batch_size("fine_batch_size", self.fine_batch_size)
         check(self.branches_per_step >= 0, "branches_per_step", self.branches_per_step, "at least 0")
         check(self.distinct_draws >= 0, "distinct_draws", self.distinct_draws, "at least 0")
         check(self.calibration_images >= 2, "calibration_images", self.calibration_images, "at least 2")
@@ -72,16 +72,15 @@ class TrainingSettings:
 
 def _check_common(settings: SupernetSettings | TrainingSettings) -> None:
     check(settings.epochs >= 0, "epochs", settings.epochs, "at least 0")
-    check(
-        settings.batch_size == 0 or settings.batch_size >= 2,
-        "batch_size",
-        settings.batch_size,
-        "at least 2 (batch norm)",
-    )
+    _check_batch_size("batch_size", settings.batch_size)
     check(settings.learning_rate > 0, "learning_rate", settings.learning_rate, "above 0")
     check(settings.weight_decay >= 0, "weight_decay", settings.weight_decay, "at least 0")
     check(settings.exit_weight >= 0, "exit_weight", settings.exit_weight, "at least 0")
     check(0 <= settings.distillation <= 1, "distillation", settings.distillation, "between 0 and 1")
+
+
+def _check_batch_size(name: str, size: int) -> None:
+    check(size == 0 or size >= 2, name, size, "0, or at least 2 (batch norm)")
 
 
 def supernet_settings_for(dataset: str, settings: SupernetSettings) -> SupernetSettings:
