@@ -128,6 +128,7 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--plain-share", type=float, default=TrainingSettings().plain_share)
     parser.add_argument("--exit-weight", type=float, default=TrainingSettings().exit_weight)
     parser.add_argument("--distillation", type=float, default=TrainingSettings().distillation)
+    parser.add_argument("--precision", default="float32", help="float32 or bfloat16")
     parser.add_argument("--seed", type=int, default=0)
     return parser
 
@@ -139,7 +140,7 @@ def supernet_settings(options: argparse.Namespace) -> SupernetSettings:
         learning_rate=options.learning_rate, fine_batch_size=options.fine_batch_size,
         fine_learning_rate=options.fine_learning_rate,
         branches_per_step=options.branches_per_step, distinct_draws=options.distinct_draws,
-        calibration_images=options.calibration_images,
+        calibration_images=options.calibration_images, precision=options.precision,
     )  # fmt: skip
 
 
@@ -148,6 +149,7 @@ def training_settings(options: argparse.Namespace) -> TrainingSettings:
     return TrainingSettings(
         epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate,
         plain_share=options.plain_share, exit_weight=options.exit_weight, distillation=options.distillation,
+        precision=options.precision,
     )  # fmt: skip
 
 

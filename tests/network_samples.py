@@ -69,7 +69,11 @@ class StopAt(NullProgress):
     """Ctrl-C after so many steps."""
 
     def __init__(self, step: int) -> None:
-        self.step = step
+        self.step, self.name = step, ""
+
+    def phase(self, name: str, total: float | None = None) -> None:
+        del total
+        self.name = name
 
     def advance(self, done: float, **facts: float | str) -> None:
         del facts

@@ -8,23 +8,29 @@ import pytest
 import torch
 
 from eenn_rl.architecture import Architecture, Exit
+from eenn_rl.errors import InvalidValueError
 from eenn_rl.networks import loop
-from eenn_rl.networks.training import train_full
+from eenn_rl.networks.training import train_full, train_plain
 from eenn_rl.networks.verification import train_and_measure
-from network_samples import FULL, MIXED, StopAt, architecture, digits
+from network_samples import FULL, MIXED, StopAt, architecture, digits, small_backbone
+
+PLAIN = replace(FULL, plain_share=0.99)
+"""Rounded, every step is the plain network's."""
 
 
 @pytest.mark.parametrize("exits", [MIXED, ((2, "classifier", 8),)])
 def test_interrupted_training_ends_where_the_uninterrupted_one_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exits: tuple[tuple[int, str, int], ...]
 ) -> None:
-    """Stopped before and after low bit-widths take over, and continued, the weights are the same to the last bit."""
+    """Stopped in the plain network, then after exits and bits joined, and continued: the same to the last bit."""
     monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
     drawn = architecture(*exits)
     whole = train_full(drawn, digits(), FULL, 5).network.state_dict()
-    for step in (3, 8):
+    for step, phase in ((3, "plain network"), (2, "full training")):
+        stop = StopAt(step)
         with pytest.raises(KeyboardInterrupt):
-            train_full(drawn, digits(), FULL, 5, StopAt(step), tmp_path / "checkpoint")
+            train_full(drawn, digits(), FULL, 5, stop, tmp_path / "checkpoint")
+        assert stop.name == phase
     resumed = train_full(drawn, digits(), FULL, 5, None, tmp_path / "checkpoint").network.state_dict()
     for name, value in resumed.items():
         assert torch.equal(value, whole[name]), name
@@ -75,7 +81,35 @@ def test_processes_change_nothing(tmp_path: Path) -> None:
     again = train_and_measure(wanted, digits(), settings, 1, checkpoint_dir=tmp_path / "two", static_bits=(8,))
     assert [file.stat().st_mtime_ns for file in sorted((tmp_path / "two").glob("*.npz"))] == times
     assert (again[1].test.levels == two[1].test.levels).all()
-    assert sorted(file.suffix for file in (tmp_path / "two").iterdir()) == [".npz"] * 3 + [".pt"] * 3
+    assert sorted(file.suffix for file in (tmp_path / "two").iterdir()) == [".npz"] * 3 + [".plain"] + [".pt"] * 3
+
+
+def test_architectures_start_from_one_plain_network(tmp_path: Path) -> None:
+    """With no step of their own, two architectures hold the plain network's weights at all their bits."""
+    plain = train_plain(small_backbone(), digits(), PLAIN, 0, None, tmp_path).state_dict()
+    before = [file.stat().st_mtime_ns for file in tmp_path.glob("*.plain")]
+    for exits in (MIXED, ((2, "classifier", 4),)):
+        drawn = architecture(*exits)
+        full = train_full(drawn, digits(), PLAIN, 0, None, tmp_path / "checkpoint").network
+        for bits in full.bits:
+            key = f"blocks.0.steps.0.variants.{bits}.weight"
+            if key in full.state_dict():
+                assert torch.equal(full.state_dict()[key], plain["blocks.0.steps.0.variants.8.weight"])
+    assert [file.stat().st_mtime_ns for file in tmp_path.glob("*.plain")] == before
+
+
+def test_bfloat16_trains_float32_weights() -> None:
+    """Mixed precision learns too, and what it leaves are float32 weights of other values."""
+    settings = replace(FULL, epochs=25, batch_size=16, precision="bfloat16")
+    trained = train_full(architecture((2, "classifier", 8)), digits(), settings, 0)
+    _, prediction = trained.outputs(digits(), digits().validation_x)
+    assert (prediction == digits().validation_y.numpy()).mean() > 0.3
+    other = train_full(architecture((2, "classifier", 8)), digits(), replace(settings, precision="float32"), 0)
+    weights = trained.network.state_dict()["blocks.0.steps.0.variants.8.weight"]
+    assert weights.dtype == torch.float32
+    assert not torch.equal(weights, other.network.state_dict()["blocks.0.steps.0.variants.8.weight"])
+    with pytest.raises(InvalidValueError, match=r"precision.*float16"):
+        replace(settings, precision="float16")
 
 
 def test_a_failing_training_is_told(tmp_path: Path) -> None:
@@ -83,7 +117,7 @@ def test_a_failing_training_is_told(tmp_path: Path) -> None:
     broken = replace(digits(), train_y=torch.full_like(digits().train_y, 10_000))
     wanted = [Architecture(architecture(*MIXED).backbone, (Exit(2, "classifier", 8, 0, 0),)), architecture(*MIXED)]
     with pytest.raises(RuntimeError, match=r"(?s)a training process failed.*Traceback"):
-        train_and_measure(wanted, broken, FULL, 0, checkpoint_dir=tmp_path, static_bits=(4,))
+        train_and_measure(wanted, broken, replace(FULL, plain_share=0), 0, checkpoint_dir=tmp_path, static_bits=(4,))
 
 
 def test_outcomes_are_of_the_whole_split(tmp_path: Path) -> None:

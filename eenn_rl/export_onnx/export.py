@@ -194,11 +194,9 @@ def load_network(architecture: Architecture, weights: Path) -> "Network":
     """The fully trained network of `architecture` in a weights file of a run; raises `InputFileError` for any other."""
     from eenn_rl.networks.builder import Network, heads_of, path_of
     from eenn_rl.networks.loop import load_state
-    from eenn_rl.networks.training import WIDEST
 
     state = load_state(weights)
-    path = path_of(architecture)
-    network = Network(architecture.backbone, heads_of(architecture), sorted({*path, *(max(WIDEST, b) for b in path)}))
+    network = Network(architecture.backbone, heads_of(architecture), sorted(set(path_of(architecture))))
     try:
         network.load_state_dict(state["network"])
     except (KeyError, RuntimeError, TypeError, AttributeError) as error:

@@ -98,7 +98,7 @@ def run_steps(job: Trainable, checkpoint: Path | None, identity: str, progress: 
         if checkpoint is not None and time.monotonic() - saved > SAVE_EVERY_S:
             save_state(checkpoint, {"identity": identity, "step": index + 1, "job": job.state_dict()})
             saved = time.monotonic()
-    if checkpoint is not None:
+    if checkpoint is not None and start < job.total:
         save_state(checkpoint, {"identity": identity, "step": job.total, "job": job.state_dict()})
 
 
@@ -141,6 +141,11 @@ def descend(loss: torch.Tensor, network: nn.Module, optimiser: torch.optim.Optim
     torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
     optimiser.step()
+
+
+def arithmetic(device: torch.device, precision: str) -> torch.autocast:
+    """The context of a training step in `precision`; weights, gradients and the optimiser stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False)
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:

@@ -63,14 +63,16 @@ class _RoundActivation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, step: Tensor, low: int, high: int) -> Tensor:
         scaled = values / step
+        ctx.range = (low, high)
         if ctx.needs_input_grad[0]:
-            ctx.save_for_backward((scaled > low) & (scaled < high))
+            ctx.save_for_backward(scaled)
+            return scaled.clamp(low, high).round_().mul_(step)
         return scaled.clamp_(low, high).round_().mul_(step)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        (inside,) = ctx.saved_tensors
-        return grads[0] * inside, None, None, None
+        (scaled,) = ctx.saved_tensors
+        return torch.ops.aten.hardtanh_backward(grads[0], scaled, *ctx.range), None, None, None
 
 
 def quantise_activation(values: Tensor, step: Tensor, bits: int, *, signed: bool) -> Tensor:

@@ -19,8 +19,12 @@ class Effort:
 EFFORTS = {"digits": Effort(22, 34, 28, 32)}
 """By data set."""
 OTHER_EFFORT = Effort(30, 30, 40, 128)
+PRECISIONS = ("float32", "bfloat16")
 TRAINING_FREE = ("macs", "naswot", "synflow")
 """Names of the scores in `eenn_rl.networks.proxies`."""
+PRECISION_HELP = (
+    "arithmetic of training steps: float32 or bfloat16 (mixed; faster on many processors; not bit-identical)"
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class SupernetSettings:
     )
     exit_weight: float = option(0.5, "weight of all exits of a block together in the gradient of the blocks before")
     distillation: float = option(0.5, "share of an exit's loss that imitates the last exit")
+    precision: str = option("float32", PRECISION_HELP)
     calibration_images: int = option(512, "training images that set the batch norm of each path before it is measured")
 
     def __post_init__(self) -> None:
@@ -59,9 +64,10 @@ class TrainingSettings:
     batch_size: int = option(0, "images per step; 0: what suits the data set")
     learning_rate: float = option(0.1, "peak of the one-cycle schedule")
     weight_decay: float = option(5e-4, "L2 penalty on weights")
-    plain_share: float = option(0.4, "share of the epochs at 8 bits before lower bit-widths take over")
+    plain_share: float = option(0.4, "share of the epochs of the plain network at 8 bits, before exits and bits")
     exit_weight: float = option(0.5, "weight of each early exit in the gradient of the blocks before")
     distillation: float = option(0.5, "share of an early exit's loss that imitates the last exit")
+    precision: str = option("float32", PRECISION_HELP)
     patience: int = option(0, "stop after so many checks on validation without gain, and keep the best; 0: never")
 
     def __post_init__(self) -> None:
@@ -77,6 +83,7 @@ def _check_common(settings: SupernetSettings | TrainingSettings) -> None:
     check(settings.weight_decay >= 0, "weight_decay", settings.weight_decay, "at least 0")
     check(settings.exit_weight >= 0, "exit_weight", settings.exit_weight, "at least 0")
     check(0 <= settings.distillation <= 1, "distillation", settings.distillation, "between 0 and 1")
+    check(settings.precision in PRECISIONS, "precision", settings.precision, f"one of {', '.join(PRECISIONS)}")
 
 
 def _check_batch_size(name: str, size: int) -> None:

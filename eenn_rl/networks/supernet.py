@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from eenn_rl.backbone import Backbone
 from eenn_rl.branches import BRANCHES
@@ -28,6 +27,7 @@ from eenn_rl.networks.layers import copy_variant
 from eenn_rl.networks.loop import (
     REFRESH_EVERY,
     Batches,
+    arithmetic,
     descend,
     generator_for,
     load_optimiser,
@@ -40,7 +40,7 @@ from eenn_rl.networks.loop import (
 )
 from eenn_rl.networks.quantise import refreshing
 from eenn_rl.networks.settings import SupernetSettings, supernet_settings_for
-from eenn_rl.networks.training import exit_loss
+from eenn_rl.networks.training import training_loss
 from eenn_rl.progress import NullProgress, Progress
 
 
@@ -93,25 +93,6 @@ def draw_path(blocks: int, bits: Sequence[int], generator: torch.Generator) -> t
     for end in (*cuts, blocks):
         path += [bits[below(len(bits))]] * (end - len(path))
     return tuple(path)
-
-
-class _Scaled(torch.autograd.Function):
-    """The identity whose gradient is multiplied: heads learn at full strength, the trunk hears them softly."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor
-        return values.view_as(values)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0] * ctx.factor, None
-
-
-def scale_gradient(values: Tensor, factor: float) -> Tensor:
-    """`values`, whose gradient is multiplied by `factor`."""
-    scaled: Tensor = _Scaled.apply(values, factor)  # type: ignore[no-untyped-call]
-    return scaled
 
 
 class _SupernetTraining:
@@ -188,31 +169,15 @@ class _SupernetTraining:
         return path, tuple(chosen)
 
     def _descend(self, draw: tuple[tuple[int, ...], tuple[Head, ...]], images: Tensor, labels: Tensor) -> None:
-        path, heads = draw
-        logits = self._logits(images, path, heads)
-        loss = functional.cross_entropy(logits[-1], labels)
-        for early in logits[:-1]:
-            loss = loss + exit_loss(early, labels, logits[-1], self.settings.distillation)
+        with arithmetic(images.device, self.settings.precision):
+            loss = training_loss(self.network, images, labels, *draw, self.settings)
         descend(loss, self.network, self.optimiser)
-
-    def _logits(self, images: Tensor, path: Sequence[int], heads: Sequence[Head]) -> list[Tensor]:
-        values = self.network.start(images)
-        logits: list[Tensor] = []
-        for index, bits in enumerate(path):
-            values = self.network.advance(values, index, bits)
-            here = [head for head in heads if head[0] == index]
-            if not here:
-                continue
-            factor = 1.0 if index == len(path) - 1 else self.settings.exit_weight / len(here)
-            heard = {name: scale_gradient(value, factor) for name, value in values.items()}
-            logits += [self.network.classify(heard, head, bits) for head in here]
-        return logits
 
     @torch.no_grad()
     def _enter(self, images: Tensor, *, plain: bool) -> None:
         """Begin a phase: every bit-width takes over the plain weights, and what is new is calibrated."""
         self.replayer.forget()
-        with refreshing(self.network):
+        with refreshing(self.network), arithmetic(images.device, self.settings.precision):
             if plain:
                 self.network(images, self.plain, self.heads[-1:])
                 return

@@ -1,15 +1,16 @@
 """Full training of one architecture, quantisation-aware: `train_full` gives a `TrainedNetwork`.
 
-All exits train together from the start, early ones also imitating the last (Phuong and Lampert 2019); bit-widths
-below 8 first train at 8 bits and take over later. A static network is an
-architecture with one exit and gets the same epochs, schedule and augmentation.
+First the plain network trains: the backbone at 8 bits, without exits. Then it takes the architecture's bit-widths, its
+exits join, and all train together, early ones also imitating the last (Phuong and Lampert 2019). Trained jointly from
+the start, exits cost a small trunk several points of accuracy. Architectures of one backbone share their plain network;
+a static network is an architecture with one exit, and gets the same epochs, schedule and augmentation.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from eenn_rl.architecture import Architecture
+from eenn_rl.backbone import Backbone
+from eenn_rl.branches import CLASSIFIER
 from eenn_rl.networks.builder import Head, Network, heads_of, path_of
 from eenn_rl.networks.data import Dataset
 from eenn_rl.networks.graphs import StepReplayer
-from eenn_rl.networks.layers import copy_variant
 from eenn_rl.networks.loop import (
     REFRESH_EVERY,
     Batches,
+    arithmetic,
     descend,
     evaluation_batches,
     generator_for,
@@ -36,11 +39,11 @@ from eenn_rl.networks.loop import (
     set_learning_rate,
 )
 from eenn_rl.networks.quantise import refreshing
-from eenn_rl.networks.settings import TrainingSettings, training_settings_for
+from eenn_rl.networks.settings import SupernetSettings, TrainingSettings, training_settings_for
 from eenn_rl.progress import NullProgress, Progress
 
 WIDEST = 8
-"""Bits of the plain network that low bit-widths start from."""
+"""Bits of the plain network."""
 DISTILLATION_TEMPERATURE = 2.0
 CHECKS = 10
 """How often a training with patience looks at validation accuracy."""
@@ -59,12 +62,52 @@ def exit_loss(logits: Tensor, labels: Tensor, teacher: Tensor, distillation: flo
     return (1 - distillation) * loss + distillation * imitation(logits, teacher)
 
 
-@dataclass(frozen=True, eq=False)
-class ExitOutputs:
-    """What every exit says of every image: logits float32 [exits, N, classes], labels int64 [N]."""
+class _Scaled(torch.autograd.Function):
+    """The identity whose gradient is multiplied: heads learn at full strength, the trunk hears them softly."""
 
-    logits: np.ndarray
-    labels: np.ndarray
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0] * ctx.factor, None
+
+
+def scale_gradient(values: Tensor, factor: float) -> Tensor:
+    """`values`, whose gradient is multiplied by `factor`."""
+    scaled: Tensor = _Scaled.apply(values, factor)  # type: ignore[no-untyped-call]
+    return scaled
+
+
+def _logits(
+    network: Network, images: Tensor, path: Sequence[int], heads: Sequence[Head], weight: float
+) -> list[Tensor]:
+    """Logits of `heads`; those of one block before the last have `weight` together in the gradient of the trunk."""
+    values = network.start(images)
+    logits: list[Tensor] = []
+    for index, bits in enumerate(path):
+        values = network.advance(values, index, bits)
+        here = [head for head in heads if head[0] == index]
+        if not here:
+            continue
+        factor = 1.0 if index == len(path) - 1 else weight / len(here)
+        heard = {name: scale_gradient(value, factor) for name, value in values.items()}
+        logits += [network.classify(heard, head, bits) for head in here]
+    return logits
+
+
+def training_loss(
+    network: Network, images: Tensor, labels: Tensor, path: Sequence[int], heads: Sequence[Head],
+    settings: TrainingSettings | SupernetSettings,
+) -> Tensor:  # fmt: skip
+    """The loss of all `heads` on a batch; the last one is the classifier's."""
+    logits = _logits(network, images, path, heads, settings.exit_weight)
+    loss = functional.cross_entropy(logits[-1], labels)
+    for early in logits[:-1]:
+        loss = loss + exit_loss(early, labels, logits[-1], settings.distillation)
+    return loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,71 +142,50 @@ def network_logits(
     return torch.cat(found, 1).float().numpy()
 
 
-class _FullTraining:
-    """The steps of `train_full`."""
+class _Phase:
+    """Steps `first` to `last` of a training: one cycle of the learning rate over `network` on `path` with `heads`."""
 
-    def __init__(self, architecture: Architecture, dataset: Dataset, settings: TrainingSettings, seed: int) -> None:
+    def __init__(
+        self, network: Network, path: Sequence[int], heads: Sequence[Head], dataset: Dataset,
+        settings: TrainingSettings, seed: int, steps: range,
+    ) -> None:  # fmt: skip
+        self.network, self.path, self.heads = network, tuple(path), tuple(heads)
         self.dataset, self.settings, self.seed = dataset, settings, seed
-        self.path, self.heads = path_of(architecture), heads_of(architecture)
-        self.plain_path = tuple(max(WIDEST, bits) for bits in self.path)
-        backbone = architecture.backbone
-        self.network = Network(backbone, self.heads, sorted({*self.path, *self.plain_path}))
-        self.network.initialise(generator_for(seed, "weights"))
+        self.first, self.total = steps.start, len(steps)
         self.network.to(dataset.train_x.device)
         self.network.channels_last()
         self.batches = Batches(len(dataset.train_x), settings.batch_size, seed)
-        self.total = settings.epochs * self.batches.per_epoch
-        self.switch_at = round(self.total * settings.plain_share) if self.plain_path != self.path else 0
-        self.optimiser = make_optimiser(self.network, settings.learning_rate, settings.weight_decay)
+        self.optimiser = make_optimiser(network, settings.learning_rate, settings.weight_decay)
         self.replayer = StepReplayer(dataset.train_x.device)
         self.best, self.best_state, self.without_gain = -1.0, dict[str, Tensor](), 0
 
     def batch(self, index: int) -> tuple[Tensor, Tensor]:
-        """Augmented, normalised images and their labels."""
+        """Augmented, normalised images of step `index` of the whole training, and their labels."""
         chosen = self.batches.at(index).to(self.dataset.train_x.device)
         images = self.dataset.view(self.dataset.train_x, chosen, generator_for(self.seed, "view", index))
         return self.dataset.normalise(images), self.dataset.train_y[chosen]
 
     def step(self, index: int) -> dict[str, float]:
-        """One step of gradient descent."""
-        images, labels = self.batch(index)
-        if index in (0, self.switch_at):
-            self._enter(images, plain=index < self.switch_at)
+        """One step of gradient descent; before the first, activation steps are calibrated."""
+        images, labels = self.batch(self.first + index)
         self.network.train()
-        set_learning_rate(self.optimiser, self._rate(index))
-        path, refresh = self.plain_path if index < self.switch_at else self.path, index % REFRESH_EVERY == 0
+        if index == 0:
+            with torch.no_grad(), refreshing(self.network), arithmetic(images.device, self.settings.precision):
+                self.network(images, self.path, self.heads)
+        set_learning_rate(self.optimiser, one_cycle(index, self.total, self.settings.learning_rate))
+        refresh = index % REFRESH_EVERY == 0
         with refreshing(self.network, 0.5) if refresh else nullcontext():
-            self.replayer.run(path, lambda x, y: self._descend(path, x, y), images, labels, eager=refresh)
+            self.replayer.run(self.path, self._descend, images, labels, eager=refresh)
         self._check(index)
         return {}
 
-    def _descend(self, path: tuple[int, ...], images: Tensor, labels: Tensor) -> None:
-        outputs = self.network(images, path, self.heads)
-        loss = functional.cross_entropy(outputs[-1], labels)
-        for logits in outputs[:-1]:
-            loss = loss + self.settings.exit_weight * exit_loss(logits, labels, outputs[-1], self.settings.distillation)
+    def _descend(self, images: Tensor, labels: Tensor) -> None:
+        with arithmetic(images.device, self.settings.precision):
+            loss = training_loss(self.network, images, labels, self.path, self.heads, self.settings)
         descend(loss, self.network, self.optimiser)
 
-    def _rate(self, index: int) -> float:
-        """One cycle, rising anew over a short while after low bit-widths take over."""
-        rate = one_cycle(index, self.total, self.settings.learning_rate)
-        since, rise = index - self.switch_at, max(1, self.total // 20)
-        return rate * (since + 1) / rise if self.switch_at and 0 <= since < rise else rate
-
-    @torch.no_grad()
-    def _enter(self, images: Tensor, *, plain: bool) -> None:
-        """Begin a phase: low bit-widths take over the weights, and activation steps are calibrated."""
-        self.replayer.forget()
-        if not plain and self.switch_at:
-            for bits in set(self.path) - set(self.plain_path):
-                copy_variant(self.network.quantised_layers(), WIDEST, bits)
-        self.network.train()
-        with refreshing(self.network):
-            self.network(images, self.plain_path if plain else self.path, self.heads)
-
     def _check(self, index: int) -> None:
-        every = max(1, (self.total - self.switch_at) // CHECKS)
-        if not self.settings.patience or index < self.switch_at or (index + 1 - self.switch_at) % every:
+        if not self.settings.patience or (index + 1) % max(1, self.total // CHECKS):
             return
         logits = network_logits(self.network, self.dataset, self.dataset.validation_x, self.path, self.heads[-1:])
         accuracy = float((logits[0].argmax(1) == self.dataset.validation_y.cpu().numpy()).mean())
@@ -195,17 +217,60 @@ class _FullTraining:
         return self.network
 
 
+def _identity(what: list[Any], backbone: Backbone, dataset: Dataset, settings: dict[str, Any], seed: int) -> str:
+    layers = hashlib.sha256(repr(backbone).encode()).hexdigest()
+    plain = [what, layers, dataset.name, len(dataset.train_x), settings, seed]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
 def training_identity(architecture: Architecture, dataset: Dataset, settings: TrainingSettings, seed: int) -> str:
     """sha256 of all that decides the trained weights: cores do not, so that architectures may share a training."""
-    plain = {
-        "backbone": architecture.backbone.name,
-        "layers": hashlib.sha256(repr(architecture.backbone).encode()).hexdigest(),
-        "exits": [(exit_.location, exit_.branch, exit_.bits) for exit_ in architecture.exits],
-        "dataset": [dataset.name, len(dataset.train_x)],
-        "settings": asdict(settings),
-        "seed": seed,
-    }
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    exits = [(exit_.location, exit_.branch, exit_.bits) for exit_ in architecture.exits]
+    return _identity(exits, architecture.backbone, dataset, asdict(settings), seed)
+
+
+def plain_identity(backbone: Backbone, dataset: Dataset, settings: TrainingSettings, seed: int) -> str:
+    """sha256 of all that decides the weights of the plain network."""
+    decisive = {k: v for k, v in asdict(settings).items() if k not in ("exit_weight", "distillation", "patience")}
+    return _identity(["plain"], backbone, dataset, decisive, seed)
+
+
+def _steps(dataset: Dataset, settings: TrainingSettings) -> tuple[range, range]:
+    """Those of the plain network, and those of the architecture."""
+    total = settings.epochs * Batches(len(dataset.train_x), settings.batch_size, 0).per_epoch
+    switch_at = round(total * settings.plain_share)
+    return range(switch_at), range(switch_at, total)
+
+
+def train_plain(
+    backbone: Backbone,
+    dataset: Dataset,
+    settings: TrainingSettings,
+    seed: int = 0,
+    progress: Progress | None = None,
+    folder: Path | None = None,
+) -> Network:
+    """The plain network that full trainings of `backbone` start from; kept in `folder`, and looked for there."""
+    settings = replace(training_settings_for(dataset.name, settings), patience=0)
+    bits = (WIDEST,) * len(backbone.blocks)
+    head = (len(bits) - 1, CLASSIFIER)
+    network = Network(backbone, [head], [WIDEST])
+    network.initialise(generator_for(seed, "weights"))
+    job = _Phase(network, bits, [head], dataset, settings, seed, _steps(dataset, settings)[0])
+    progress = progress or NullProgress()
+    progress.phase("plain network", job.total)
+    identity = plain_identity(backbone, dataset, settings, seed)
+    run_steps(job, folder / f"{identity[:20]}.plain" if folder else None, identity, progress)
+    return job.result()
+
+
+def _take_over(network: Network, plain: Mapping[str, Tensor]) -> None:
+    """Give every bit-width of `network` the plain weights and batch norms (not the activation steps)."""
+    state = network.state_dict()
+    for key, value in plain.items():
+        if ".output." not in key:
+            for bits in network.bits:
+                state[key.replace(f".variants.{WIDEST}.", f".variants.{bits}.")].copy_(value)
 
 
 def train_full(
@@ -219,10 +284,17 @@ def train_full(
     """Train `architecture` on the training images of `dataset`, from scratch; only `patience` looks at validation.
 
     Runs where the data set's tensors are. The same seed gives the same network; `checkpoint` is written every few
-    seconds, and one of the same training is continued exactly.
+    seconds, and one of the same training is continued exactly. The plain network lies beside it, for others to share.
     """
     settings = training_settings_for(dataset.name, settings or TrainingSettings())
-    job = _FullTraining(architecture, dataset, settings, seed)
+    path, heads = path_of(architecture), heads_of(architecture)
+    network = Network(architecture.backbone, heads, sorted(set(path)))
+    network.initialise(generator_for(seed, "weights"))
+    if settings.plain_share:
+        folder = checkpoint.parent if checkpoint else None
+        plain = train_plain(architecture.backbone, dataset, settings, seed, progress, folder)
+        _take_over(network, plain.state_dict())
+    job = _Phase(network, path, heads, dataset, settings, seed, _steps(dataset, settings)[1])
     progress = progress or NullProgress()
     progress.phase("full training", job.total)
     run_steps(job, checkpoint, training_identity(architecture, dataset, settings, seed), progress)

@@ -10,7 +10,8 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from eenn_rl.networks.confidence import confidence, fit_temperature
 from eenn_rl.networks.data import Dataset
 from eenn_rl.networks.loop import save_state
 from eenn_rl.networks.settings import TrainingSettings, training_settings_for
-from eenn_rl.networks.training import TrainedNetwork, train_full, training_identity
+from eenn_rl.networks.training import TrainedNetwork, train_full, train_plain, training_identity
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.tables import ConfidenceRule
 
@@ -269,6 +270,9 @@ def train_and_measure(
     _clear(checkpoint_dir)
     open_jobs = [job for job in dict.fromkeys(jobs) if not job.file(checkpoint_dir, "npz").exists()]
     progress = progress or NullProgress()
+    if open_jobs and settings.plain_share:
+        with _one_thread():
+            train_plain(architectures[0].backbone, dataset.to(device), settings, seed, progress, checkpoint_dir)
     progress.phase("full training", len(open_jobs))
     for job in open_jobs:
         job.file(checkpoint_dir, "error").unlink(missing_ok=True)
@@ -280,11 +284,17 @@ def train_and_measure(
 
 
 def _run_here(jobs: Sequence[_Job], dataset: Dataset, folder: Path, progress: Progress) -> None:
+    with _one_thread():
+        for before, job in enumerate(jobs):
+            _finish(job, dataset, folder, _Shifted(progress, before))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for before, job in enumerate(jobs):
-            _finish(job, dataset, folder, _Shifted(progress, before))
+        yield
     finally:
         torch.set_num_threads(threads)
 
