@@ -42,6 +42,7 @@ from eenn_agents.checkpoint import load
 from eenn_rl.cli import main as main_of_eenn_rl
 from eenn_rl.replay import replay_file
 from eenn_rl.trajectory import TrajectoryWriter
+from eenn_rl.trajectory.schema import PACKED_STEPS
 from trajectory_samples import sample_batch, sample_meta
 
 AGENTS = ("local", "ppo")
@@ -143,7 +144,7 @@ def saved(log: Path) -> int:
         return 0
     with h5py.File(log, "r", locking=False) as file:
         lengths = {file[f"episodes/{column}"].shape[0] for column in file["episodes"]}
-        steps = {file[f"steps/{column}"].shape[0] for column in file["steps"]}
+        steps = {file[f"steps/{column.name}"].shape[0] for column in PACKED_STEPS}
         if len(lengths) != 1 or steps != {int(file["episodes/length"][...].sum())}:
             raise ValueError(f"columns of unequal length: {lengths}, {steps}")
         return int(lengths.pop())

@@ -1,6 +1,6 @@
-"""The golden log: a file of format 1 as it was first published. Every later version must read it.
+"""The golden logs: a file of each format as it was first published. Every later version must read them.
 
-Written once by `python tests/test_golden_log.py`; never written again.
+Each written once by `python tests/test_golden_log.py`, with the code of its format; never written again.
 """
 
 import csv
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eenn_agents.episodes import play
 from eenn_rl.backbone import Backbone
 from eenn_rl.cli import main
 from eenn_rl.config import RunConfig
@@ -19,16 +20,17 @@ from eenn_rl.export_log import export_log
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.log_table import table
-from eenn_rl.replay import problem, replay_file
+from eenn_rl.replay import environment, problem, replay_file
 from eenn_rl.run_folder import create_run
 from eenn_rl.serialization import to_json
-from eenn_rl.trajectory import TrajectoryLog, TrajectoryWriter, open_log
+from eenn_rl.trajectory import FORMAT_VERSION, TrajectoryLog, TrajectoryWriter, open_log
 from eenn_rl.trajectory.rows import UNSEALED, broken_links
 from eenn_rl.trajectory.schema import EPISODES, STEPS
 from logged_problem import make_evaluator, write_log
 
 DATA = Path(__file__).parent / "data"
-GOLDEN, EXPECTED = DATA / "trajectories_v1.h5", DATA / "trajectories_v1.json"
+VERSIONS = (1, 2)
+LATEST = DATA / f"trajectories_v{FORMAT_VERSION}.h5"
 RECORD = {"feasible": True, "predicted": {"accuracy": 0.9, "elp": 1e-9}, "measured": {"accuracy": 0.89, "elp": 2e-9}}
 
 
@@ -41,50 +43,56 @@ def summary(log: TrajectoryLog) -> dict[str, object]:
     return {"episodes": len(log), "steps": log.steps, "sums": sums, "verified": log.verifications()}
 
 
-@pytest.fixture(scope="module")
-def expected() -> dict[str, object]:
-    found: dict[str, object] = json.loads(EXPECTED.read_text())
-    return found
+@pytest.fixture(params=VERSIONS)
+def golden(request: pytest.FixtureRequest) -> Path:
+    return DATA / f"trajectories_v{request.param}.h5"
 
 
-def test_the_golden_log_loads_with_all_its_values(expected: dict[str, object]) -> None:
-    """Every column, verification and description of a version-1 file reads as on the day it was written."""
-    with open_log(GOLDEN) as log:
-        assert log.attribute("format_version") == 1
-        assert json.loads(json.dumps(summary(log))) == expected
+def test_every_published_format_has_its_golden_log() -> None:
+    """The newest is today's: whoever changes the format adds a file of the new one."""
+    assert VERSIONS[-1] == FORMAT_VERSION
+    for version in VERSIONS:
+        with open_log(DATA / f"trajectories_v{version}.h5") as log:
+            assert log.attribute("format_version") == version
+
+
+def test_the_golden_log_loads_with_all_its_values(golden: Path) -> None:
+    """Every column, verification and description of an old file reads as on the day it was written."""
+    with open_log(golden) as log:
+        assert json.loads(json.dumps(summary(log))) == json.loads(golden.with_suffix(".json").read_text())
         assert log.altered_parts == ()
         assert broken_links(next(log.blocks(len(log))), UNSEALED).size == 0
         assert log.meta.backend["name"] == "multicore"
         assert [block["episode"] for block in table(log)] == [list(range(len(log)))]
 
 
-def test_the_golden_log_is_shown_and_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`show` draws a version-1 file, and its table has a row for each of its architectures with their verification."""
-    assert main(["show", str(run_folder(tmp_path))]) == 0
-    with open_log(GOLDEN) as log:
+def test_the_golden_log_is_shown_and_exported(tmp_path: Path, golden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`show` draws an old file, and its table has a row for each of its architectures with their verification."""
+    assert main(["show", str(run_folder(tmp_path, golden))]) == 0
+    with open_log(golden) as log:
         assert f"{len(log.front())} on the Pareto front" in capsys.readouterr().out
-    assert export_log(GOLDEN, "csv", tmp_path / "rows.csv") == 12
-    with (tmp_path / "rows.csv").open(newline="") as file, open_log(GOLDEN) as log:
+    assert export_log(golden, "csv", tmp_path / "rows.csv") == 12
+    with (tmp_path / "rows.csv").open(newline="") as file, open_log(golden) as log:
         rows, episodes = list(csv.DictReader(file)), list(log.episodes())
     assert [float(row["elp"]) for row in rows] == [episode.elp for episode in episodes]
     assert [row["verified_accuracy"] for row in rows] == ["0.89" if i == 4 else "" for i in range(12)]
 
 
-def run_folder(path: Path) -> Path:
+def run_folder(path: Path, golden: Path) -> Path:
     """A run folder around the golden log, as a run that is still searching has one."""
     folder = create_run(path / "run", to_json(RunConfig()))
-    folder.trajectories.write_bytes(GOLDEN.read_bytes())
+    folder.trajectories.write_bytes(golden.read_bytes())
     return folder.path
 
 
-def test_the_golden_log_is_executed_again_or_told_to_be_of_other_code() -> None:
+def test_the_golden_log_is_executed_again_or_told_to_be_of_other_code(golden: Path) -> None:
     """The code of a later version may cost otherwise: then it says so, and never that the log was altered."""
-    result = replay_file(GOLDEN)
+    result = replay_file(golden)
     assert (result.episodes, result.broken, result.altered_parts) == (12, 0, ())
     assert result.verdict == "identical" or (result.verdict == "other" and (result.changes or result.versions))
 
 
-def test_the_golden_log_under_another_cost_model_is_not_altered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_golden_log_under_another_cost_model_is_not_altered(golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Executed by a cost model in which clocks run at twice the rate, it is intact, and that is why it differs."""
     make = problem.make_backend
 
@@ -92,41 +100,55 @@ def test_the_golden_log_under_another_cost_model_is_not_altered(monkeypatch: pyt
         return make(name, replace(accelerator, clock_hz=2 * accelerator.clock_hz), backbone)
 
     monkeypatch.setattr(problem, "make_backend", faster)
-    result = replay_file(GOLDEN)
+    result = replay_file(golden)
     assert (result.verdict, result.exit_status, result.differing) == ("other", 1, 12)
     assert "the cost model is another" in "\n".join(result.lines())
 
 
-def test_the_golden_log_can_be_continued(tmp_path: Path) -> None:
-    """A version-1 file can be appended to."""
+def test_the_golden_log_can_be_continued(tmp_path: Path, golden: Path) -> None:
+    """An old file can be appended to, and stays of its format."""
     path = tmp_path / "log.h5"
-    path.write_bytes(GOLDEN.read_bytes())
+    path.write_bytes(golden.read_bytes())
+    with open_log(golden) as log:
+        where, version = environment(log.meta, golden), log.attribute("format_version")
+    genomes = where.evaluator.space.sample(np.random.default_rng(7), 5)
     with TrajectoryWriter.resume(path) as writer:
         writer.add_verification({**RECORD, "note": "later"})
         writer.add_update(20, 1.0)
+        writer.add_episodes(play(where, genomes, np.arange(12, 17)))
     with open_log(path) as log:
-        assert len(log.verifications()) == 2
-        assert log.updates()["entropy"].tolist() == []  # no column for it in the first files of this version
+        rows = next(log.blocks(99))
+        assert (len(rows), len(log.verifications())) == (17, 2)
+        assert log.attribute("format_version") == version
+        assert (rows.episodes["architecture"][12:] == genomes).all()
+        assert broken_links(rows, UNSEALED).size == 0
+        # There is no column for updates in the first files of version 1.
+        assert log.updates()["entropy"].tolist() == ([] if version == 1 else [1.0])
 
 
 def test_the_documented_examples_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both reading examples of docs/trajectory-format.md, on the golden log."""
+    """The reading examples of docs/trajectory-format.md, on the newest golden log."""
     text = (DATA.parents[1] / "docs" / "trajectory-format.md").read_text()
-    plain, typed = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    plain, packed, typed = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     monkeypatch.chdir(DATA)
-    exec(re.sub(r'"runs/[^"]*"', f'"{GOLDEN.name}"', plain), {})  # noqa: S102  (our own documentation)
-    exec(typed.replace('"trajectories.h5"', f'"{GOLDEN.name}"'), {})  # noqa: S102
-    with open_log(GOLDEN) as log:
+    found: dict[str, np.ndarray] = {}
+    for example in (plain, packed, typed):
+        named = re.sub(r'"(runs/[^"]*|trajectories.h5)"', f'"{LATEST.name}"', example)
+        exec(named, found)  # noqa: S102  (our own documentation)
+    with open_log(LATEST) as log:
         best = next(log.episodes([int(log.columns("return")["return"].argmax())]))
-        shown = capsys.readouterr().out
+        observations = next(log.blocks(len(log))).steps["observations"]
+    shown = capsys.readouterr().out
     assert str(best.architecture) in shown
     assert str(best.actions) in shown
+    assert found["observations"].dtype == np.float32
+    assert found["observations"].tobytes() == observations.tobytes()
 
 
 if __name__ == "__main__":
     evaluator = make_evaluator()
-    write_log(GOLDEN, evaluator, 12)
-    with open_log(GOLDEN) as written, TrajectoryWriter.resume(GOLDEN) as more:
+    write_log(LATEST, evaluator, 12)
+    with open_log(LATEST) as written, TrajectoryWriter.resume(LATEST) as more:
         more.add_verification(RECORD, next(written.episodes([4])).architecture)
-    with open_log(GOLDEN) as written:
-        EXPECTED.write_text(json.dumps(summary(written), indent=1) + "\n")
+    with open_log(LATEST) as written:
+        LATEST.with_suffix(".json").write_text(json.dumps(summary(written), indent=1) + "\n")

@@ -75,21 +75,22 @@ def test_a_log_alone_is_executed_again_bit_by_bit(log: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "column", "value"),
     [
-        ("observations", lambda row: np.where(np.arange(len(row)) == 7, row + np.float32(1e-7), row)),
-        ("masks", lambda row: ~row),
-        ("actions", lambda action: action + 1),
-        ("rewards", lambda reward: np.nextafter(reward, 9)),
+        ("observations", "observations/values", lambda row: np.where(np.arange(len(row)) == 7, row + 1e-7, row)),
+        ("observations", "observations/flags", lambda row: np.where(np.arange(len(row)) == 4, row ^ 16, row)),
+        ("masks", "masks", lambda row: ~row),
+        ("actions", "actions", lambda action: action + 1),
+        ("rewards", "rewards", lambda reward: np.nextafter(reward, 9)),
     ],
 )
 @pytest.mark.parametrize("forged", [False, True])
 @pytest.mark.usefixtures("fast")
 def test_an_altered_step_is_found_and_called_altered(
-    log: Path, name: str, value: Callable[[Any], Any], forged: bool
+    log: Path, name: str, column: str, value: Callable[[Any], Any], forged: bool
 ) -> None:
     """One changed value of one step: the verdict is `altered`, and names episode, step and field."""
-    change(log, f"steps/{name}", step_of(log, 33, 2), value)
+    change(log, f"steps/{column}", step_of(log, 33, 2), value)
     if forged:
         reseal(log)
     result = replay_file(log)
@@ -98,6 +99,16 @@ def test_an_altered_step_is_found_and_called_altered(
     assert (result.first.episode, result.first.step, result.first.field) == (33, 2, name)
     assert result.broken_episodes == (() if forged else (33,))
     assert "altered after it was written" in "\n".join(result.lines())
+
+
+@pytest.mark.usefixtures("fast")
+def test_an_altered_end_of_all_observations_is_found(log: Path) -> None:
+    """What all observations share is sealed as a part of the description."""
+    change(log, "steps/observations/constant", 3, lambda value: value + np.float32(0.5))
+    result = replay_file(log)
+    assert (result.verdict, result.altered_parts) == ("altered", ("observations",))
+    assert result.first is not None
+    assert (result.first.episode, result.first.step, result.first.field) == (0, 0, "observations")
 
 
 @pytest.mark.parametrize("field", ["accuracy", "energy_j", "latency_s", "elp", "return", "thresholds", "seed"])

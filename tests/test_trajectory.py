@@ -6,6 +6,9 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -22,8 +25,8 @@ from eenn_rl.trajectory.flatten import rows_of
 from eenn_rl.trajectory.front import pareto_front
 from eenn_rl.trajectory.overlay import Overlay
 from eenn_rl.trajectory.rows import UNSEALED, broken_links, first_difference
-from eenn_rl.trajectory.schema import EPISODES, STEPS, UPDATES
-from trajectory_samples import DIMENSIONS, SAMPLE_RECORD, sample_batch, sample_meta
+from eenn_rl.trajectory.schema import EPISODES, PACKED_STEPS, STEPS, UPDATES
+from trajectory_samples import CONSTANT, DIMENSIONS, FLAGS, OBSERVATION, SAMPLE_RECORD, sample_batch, sample_meta
 
 
 @pytest.fixture
@@ -442,11 +445,93 @@ def test_columns_have_the_documented_types(tmp_path: Path) -> None:
     """An empty log has every column, with its type and row shape, growing without bound and compressed."""
     TrajectoryWriter.create(tmp_path / "log.h5", sample_meta()).close()
     with h5py.File(tmp_path / "log.h5", "r") as file:
-        for group, columns in (("steps", STEPS), ("episodes", EPISODES), ("updates", UPDATES)):
-            assert set(file[group]) == {column.name for column in columns}
+        assert set(file["steps"]) == {column.name for column in STEPS}
+        assert set(file["steps/observations"]) == {"flags", "values", "constant"}
+        for group, columns in (("steps", PACKED_STEPS), ("episodes", EPISODES), ("updates", UPDATES)):
+            assert group == "steps" or set(file[group]) == {column.name for column in columns}
             for column in columns:
                 dataset = file[group][column.name]
                 assert dataset.dtype == np.dtype(column.dtype)
                 assert dataset.shape == (0, *column.row_shape(DIMENSIONS))
                 assert dataset.maxshape[0] is None
-                assert dataset.compression == "gzip"
+                assert dataset.compression == (None if column.name == "digest" else "gzip")  # digests are noise
+
+
+def test_plain_h5py_puts_observations_together(tmp_path: Path, rng: np.random.Generator) -> None:
+    """The documented way from bits, values and the constant end back to what was given, to the last bit."""
+    batch = sample_batch(rng, 300)
+    with TrajectoryWriter.create(tmp_path / "log.h5", sample_meta()) as writer:
+        writer.add_episodes(batch)
+    with h5py.File(tmp_path / "log.h5", "r") as file:
+        group, flags = file["steps/observations"], int(file.attrs["observation_flags"])
+        bits = np.unpackbits(group["flags"][...], axis=1, count=flags)
+        end = np.broadcast_to(group["constant"][...], (len(bits), CONSTANT))
+        found = np.hstack([bits, group["values"][...], end]).astype(np.float32)
+    kept = np.arange(batch.actions.shape[1]) < batch.lengths[:, None]
+    assert found.tobytes() == batch.observations[kept].tobytes()
+
+
+@pytest.mark.parametrize(("at", "value"), [(3, 0.5), (FLAGS - 1, -0.0), (OBSERVATION - 1, 0.25)])
+def test_what_packing_would_lose_is_refused(tmp_path: Path, rng: np.random.Generator, at: int, value: float) -> None:
+    """A flag that is neither 0 nor 1, or another end than the run's, is an error and not a log that tells otherwise."""
+    batch = sample_batch(rng, 20)
+    batch.observations[7, 0, at] = value
+    with TrajectoryWriter.create(tmp_path / "log.h5", sample_meta()) as writer:
+        writer.add_episodes(batch)
+        with pytest.raises(InvalidValueError, match="observation"):
+            writer.flush()
+    with open_log(tmp_path / "log.h5") as log:
+        assert len(log) == 0
+
+
+def test_observations_without_flags_are_stored_as_they_are(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Where nothing is known of the observations, they are written and continued as in format 1."""
+    plain = sample_meta(dimensions=replace(DIMENSIONS, flags=0, constant=0), constant=np.zeros(0, np.float32))
+    batch, path = sample_batch(rng, 50), tmp_path / "log.h5"
+    with TrajectoryWriter.create(path, plain) as writer:
+        writer.add_episodes(part(batch, 0, 20))
+    with TrajectoryWriter.resume(path, plain) as writer:
+        writer.rewind(5)
+        writer.add_episodes(part(batch, 5, 50))
+    with open_log(path) as log, h5py.File(path, "r") as file:
+        rows = next(log.blocks(50))
+        assert first_difference(rows_of(batch, 0, 0.0), rows, 0) is None
+        assert broken_links(rows, UNSEALED).size == 0
+        assert np.array_equal(file["steps/observations"][...], rows.steps["observations"])
+
+
+def test_episodes_are_saved_while_the_search_waits_for_something_else(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was added is saved in time although nothing calls the writer any more: its search waits for a backend."""
+    monkeypatch.setattr("eenn_rl.trajectory.writer.QUIET_S", (0.1, 0.3))
+    with TrajectoryWriter.create(tmp_path / "log.h5", sample_meta()) as writer:
+        for count, total in ((3, 3), (4, 7)):
+            writer.add_episodes(sample_batch(rng, count))
+            deadline = time.monotonic() + 60
+            while writer.saved < total:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        with h5py.File(tmp_path / "log.h5", "r") as file:
+            assert file["episodes/return"].shape == (7,)
+
+
+def test_a_full_disk_found_by_the_alarm_is_told_to_the_search(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flush that nobody called for fails as loudly as any other: the next call says why."""
+    monkeypatch.setattr("eenn_rl.trajectory.writer.QUIET_S", (0.05, 0.1))
+    failed = threading.Event()
+
+    def full(*_arguments: object) -> None:
+        failed.set()
+        raise TrajectoryError("the disk is full")
+
+    writer = TrajectoryWriter.create(tmp_path / "log.h5", sample_meta())
+    monkeypatch.setattr(writer._published, "publish", full)
+    writer.add_episodes(sample_batch(rng, 3))
+    assert failed.wait(60)
+    with pytest.raises(TrajectoryError, match="the disk is full"):
+        len(writer)
+    with pytest.raises(TrajectoryError, match="the disk is full"):
+        writer.close()

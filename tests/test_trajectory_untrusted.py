@@ -15,6 +15,7 @@ import pytest
 
 from eenn_rl.errors import EennError
 from eenn_rl.trajectory import FORMAT_VERSION, TrajectoryError, TrajectoryWriter, open_log
+from eenn_rl.trajectory.schema import PACKED_STEPS
 from trajectory_mutations import lookup3, read_everything
 from trajectory_samples import SAMPLE_RECORD, sample_batch, sample_meta
 
@@ -76,8 +77,8 @@ def _variable_text(file: Any) -> None:
 
 
 def _huge_claim(file: Any) -> None:
-    for name in file["steps"]:
-        file["steps"][name].resize(1 << 50, 0)
+    for column in PACKED_STEPS:
+        file[f"steps/{column.name}"].resize(1 << 50, 0)
 
 
 def _huge_contiguous(file: Any) -> None:
@@ -104,7 +105,40 @@ def _wrong_shape(file: Any) -> None:
 
 
 def _wide(file: Any) -> None:
-    replaced(file, "steps/observations", shape=(0, 1 << 40), maxshape=(None, 1 << 40), dtype="<f4", chunks=(1, 8))
+    name = "steps/observations/values"
+    replaced(file, name, shape=(0, 1 << 40), maxshape=(None, 1 << 40), dtype="<f4", chunks=(1, 8))
+
+
+def _other_flags(file: Any) -> None:
+    file.attrs["observation_flags"] = np.int32(8)
+
+
+def _negative_flags(file: Any) -> None:
+    file.attrs["observation_flags"] = np.int32(-21)
+
+
+def _endless_flags(file: Any) -> None:
+    file.attrs["observation_flags"] = np.int64(1 << 60)
+
+
+def _long_end(file: Any) -> None:
+    replaced(file, "steps/observations/constant", data=np.zeros((1 << 20) + 1, np.float32))
+
+
+def _many_long_observations(file: Any) -> None:
+    """A million steps of a million values each, in a file of a few megabytes."""
+    replaced(file, "steps/observations/constant", data=np.zeros((1 << 20) - 100, np.float32))
+    count, steps = file["episodes/length"].shape[0], 1 << 20
+    for name in ("flags", "values"):
+        file[f"steps/observations/{name}"].resize(steps, 0)
+    for name in ("masks", "actions", "rewards"):
+        file[f"steps/{name}"].resize(steps, 0)
+    file["episodes/length"][-1] = steps - int(file["episodes/start"][count - 1])
+
+
+def _linked_end(file: Any) -> None:
+    del file["steps/observations/constant"]
+    file["steps/observations/constant"] = h5py.SoftLink("/episodes/elp")
 
 
 def _unequal_columns(file: Any) -> None:

@@ -10,7 +10,9 @@ from eenn_rl.objective import VIOLATIONS
 from eenn_rl.trajectory import Dimensions, RunMeta
 
 OBSERVATION, ACTIONS, EXITS = 40, 30, 4
-DIMENSIONS = Dimensions(OBSERVATION, ACTIONS, EXITS, len(VIOLATIONS))
+FLAGS, CONSTANT = 21, 7
+DIMENSIONS = Dimensions(OBSERVATION, ACTIONS, EXITS, len(VIOLATIONS), FLAGS, CONSTANT)
+END = np.linspace(-1, 1, CONSTANT, dtype=np.float32)
 
 
 def sample_meta(**changes: Any) -> RunMeta:
@@ -31,6 +33,7 @@ def sample_meta(**changes: Any) -> RunMeta:
             "correct": rng.random((60, 200)) < 0.9,
             "temperatures": np.ones(60, np.float32),
         },
+        "constant": END,
     }
     return RunMeta(**(values | changes))
 
@@ -43,8 +46,11 @@ def sample_batch(rng: np.random.Generator, n: int, failures: list[str | None] | 
     evaluation = _evaluation(rng, n, failures)
     masks = (rng.random((n, steps, ACTIONS)) < 0.3) & kept[:, :, None]
     masks[..., 0] |= kept
+    observations = (rng.integers(0, 5, (n, steps, OBSERVATION)) / 4).astype(np.float32)
+    observations[..., :FLAGS] = observations[..., :FLAGS] > 0.5
+    observations[..., -CONSTANT:] = END
     return EpisodeBatch(
-        observations=np.where(kept[..., None], rng.integers(0, 5, (n, steps, OBSERVATION)) / 4, 0).astype(np.float32),
+        observations=np.where(kept[..., None], observations, np.float32(0)),
         masks=masks,
         actions=np.where(kept, masks.argmax(2), -1).astype(np.int16),
         rewards=np.where(np.arange(steps) == lengths[:, None] - 1, evaluation.reward[:, None], 0.0),

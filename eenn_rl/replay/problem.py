@@ -39,10 +39,13 @@ def describe(
     layout: "Layout | None" = None,
 ) -> RunMeta:
     """What a log must hold for `evaluator`'s episodes to be executed again; `backend` is the plugin's name."""
+    from eenn_envs.core import Problem
     from eenn_envs.layout import layout_for
 
     space, tables = evaluator.space, evaluator.estimator.tables
     layout = layout or layout_for(space)
+    features = Problem(evaluator, layout).features
+    flags = layout.slices["exits"].stop  # the phase, and the actions taken
     record = backend_record(backend)
     arrays, info = _parts(tables)
     return RunMeta(
@@ -52,7 +55,9 @@ def describe(
         objective=to_json(evaluator.objective),
         backend={"name": backend, "distribution": record.distribution, "version": record.version},
         fingerprint=tables.fingerprint,
-        dimensions=Dimensions(layout.observations, layout.actions, space.max_exits, len(VIOLATIONS)),
+        dimensions=Dimensions(
+            layout.observations, layout.actions, space.max_exits, len(VIOLATIONS), flags, len(features)
+        ),
         violations=VIOLATIONS,
         config=config or {},
         baselines=baselines(evaluator),
@@ -60,6 +65,7 @@ def describe(
         tables_info=info,
         seeds=dict(seeds or {}),
         tables=arrays,
+        constant=features,
     )
 
 

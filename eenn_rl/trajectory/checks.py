@@ -11,18 +11,23 @@ from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.trajectory.schema import (
+    CONSTANT,
     EPISODES,
     FORMAT,
     FORMAT_VERSION,
     GROUPS,
     OPTIONAL,
+    PACKED_STEPS,
     STEPS,
+    VALUES,
     Column,
     Dimensions,
     TrajectoryError,
+    columns_of,
     dataset_path,
 )
 
@@ -31,6 +36,7 @@ DEFLATE = 1032
 MOST_CHUNK_BYTES = 1 << 24
 MOST_TEXT_BYTES = 1 << 26
 MOST_TABLES = 256
+MOST_CONSTANT = 1 << 20
 
 
 @contextlib.contextmanager
@@ -147,8 +153,8 @@ class Guard:
     def columns(self) -> tuple[Dimensions, dict[str, dict[str, Any]]]:
         """Every column, all of a group equally long, and the dimensions they share."""
         dimensions = self._dimensions()
-        groups = {g: c for g, c in GROUPS.items() if g not in OPTIONAL or self._file.get(g, getlink=True) is not None}
-        found = {g: {c.name: self.column(g, c, dimensions) for c in columns} for g, columns in groups.items()}
+        groups = [g for g in GROUPS if g not in OPTIONAL or self._file.get(g, getlink=True) is not None]
+        found = {g: {c.name: self.column(g, c, dimensions) for c in columns_of(g, dimensions)} for g in groups}
         for group, datasets in found.items():
             lengths = {dataset.shape[0] for dataset in datasets.values()}
             if len(lengths) != 1:
@@ -156,17 +162,30 @@ class Guard:
         return dimensions, found
 
     def _dimensions(self) -> Dimensions:
+        flags = self.attribute("observation_flags") or 0
+        if not isinstance(flags, int):
+            raise self.refuse("observation_flags", "a number of values", flags)
+        steps, constant = (PACKED_STEPS, len(self.constant())) if flags else (STEPS, 0)
         shapes = {}
-        for group, columns, names in (("steps", STEPS, ("observations", "masks")),
+        for group, columns, names in (("steps", steps, ("observations", VALUES, "masks")),
                                       ("episodes", EPISODES, ("architecture", "violations"))):  # fmt: skip
             for column in columns:
                 if column.name in names:
                     shape = self.column(group, column).shape
-                    shapes[column.name] = shape[1] if len(shape) > 1 else 0
+                    shapes[column.name] = int(shape[1]) if len(shape) > 1 else 0
+        observation = flags + shapes[VALUES] + constant if flags else shapes["observations"]
+        actions, exits, violations = (shapes[name] for name in ("masks", "architecture", "violations"))
         try:
-            return Dimensions(*(int(shapes[n]) for n in ("observations", "masks", "architecture", "violations")))
+            return Dimensions(observation, actions, exits, violations, flags, constant)
         except InvalidValueError as error:
             raise self.refuse("column shapes", "a trajectory file's", error) from None
+
+    def constant(self) -> npt.NDArray[np.float32]:
+        """The end that all observations share."""
+        dataset = self.dataset(f"steps/{CONSTANT}")
+        if len(dataset.shape) != 1 or dataset.dtype != np.dtype("<f4") or dataset.size > MOST_CONSTANT:
+            raise self.refuse(CONSTANT, f"at most {MOST_CONSTANT} float32", f"{dataset.dtype} {dataset.shape}")
+        return np.asarray(dataset[...])
 
     def text(self, name: str) -> str:
         """A fixed-length text."""

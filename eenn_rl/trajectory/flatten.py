@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from eenn_rl.episodes import EpisodeBatch
 from eenn_rl.evaluation import EvaluationBatch
+from eenn_rl.trajectory.packing import Packing
 from eenn_rl.trajectory.rows import Rows
-from eenn_rl.trajectory.schema import DIGEST_BYTES, EPISODES, STEPS
+from eenn_rl.trajectory.schema import DIGEST_BYTES, EPISODES, FLAGS, STEPS, VALUES
 
 _TEXT = next(column.dtype for column in EPISODES if column.name == "failure")
 _EVALUATED = (
@@ -18,10 +19,15 @@ _EVALUATED = (
 )  # fmt: skip
 
 
-def rows_of(batch: EpisodeBatch, first_step: int, wall_s: float) -> Rows:
-    """`batch` without its padding, to stand behind `first_step` logged steps; digests are still empty."""
+def rows_of(batch: EpisodeBatch, first_step: int, wall_s: float, packing: Packing | None = None) -> Rows:
+    """`batch` without its padding, to stand behind `first_step` logged steps; digests are still empty.
+
+    With `packing`, observations are as they are stored.
+    """
     kept = np.arange(batch.actions.shape[1]) < batch.lengths[:, None]
-    steps = {column.name: np.ascontiguousarray(getattr(batch, column.name)[kept], column.dtype) for column in STEPS}
+    steps = {c.name: np.ascontiguousarray(getattr(batch, c.name)[kept], c.dtype) for c in STEPS[packing is not None :]}
+    if packing:
+        steps[FLAGS], steps[VALUES] = packing.pack(batch.observations, kept)
     lengths = batch.lengths.astype(np.int64)
     episodes = {
         "start": first_step + np.cumsum(lengths) - lengths,

@@ -9,6 +9,7 @@ import numpy as np
 
 from eenn_rl.trajectory.meta import RunMeta
 from eenn_rl.trajectory.schema import (
+    CONSTANT,
     FORMAT,
     FORMAT_VERSION,
     GROUPS,
@@ -17,6 +18,7 @@ from eenn_rl.trajectory.schema import (
     Dimensions,
     TrajectoryError,
     chunk_shape,
+    columns_of,
     dataset_path,
 )
 
@@ -37,9 +39,11 @@ def lay_out(file: Any, meta: RunMeta) -> None:
     file.create_dataset("meta/digests", data=np.bytes_(digests.encode()))
     for name, table in meta.tables.items():
         _write_table(file, f"meta/tables/{name}", np.ascontiguousarray(table))
-    for group, columns in GROUPS.items():
-        for column in columns:
-            _create(file, dataset_path(group, column), column, meta.dimensions)
+    for group in GROUPS:
+        for column in columns_of(group, meta.dimensions):
+            _create(file, group, column, meta.dimensions)
+    if meta.packing:
+        file.create_dataset(f"steps/{CONSTANT}", data=meta.constant)
 
 
 def write_attributes(file: Any, meta: RunMeta) -> None:
@@ -61,6 +65,7 @@ def write_attributes(file: Any, meta: RunMeta) -> None:
         file.attrs[name] = np.bytes_(text.encode())
     file.attrs["format_version"] = np.int32(FORMAT_VERSION)
     file.attrs["finished"] = np.int32(0)
+    file.attrs["observation_flags"] = np.int32(meta.dimensions.flags)
     for name, seed in meta.seeds.items():
         file.attrs["seed" if name == "seed" else f"seed_{name}"] = np.int64(seed)
 
@@ -70,23 +75,23 @@ def digest_of(digests: str, fingerprint: str) -> str:
     return hashlib.sha256(f"{digests}\n{fingerprint}".encode()).hexdigest()
 
 
-def datasets(file: Any) -> dict[str, dict[str, Any]]:
+def datasets(file: Any, dimensions: Dimensions) -> dict[str, dict[str, Any]]:
     """The open columns of a file, by group and name; without the groups that an older file lacks."""
     return {
-        group: {column.name: file[dataset_path(group, column)] for column in columns}
-        for group, columns in GROUPS.items() if group in file or group not in OPTIONAL
+        group: {column.name: file[dataset_path(group, column)] for column in columns_of(group, dimensions)}
+        for group in GROUPS if group in file or group not in OPTIONAL
     }  # fmt: skip
 
 
-def _create(file: Any, path: str, column: Column, dimensions: Dimensions) -> None:
+def _create(file: Any, group: str, column: Column, dimensions: Dimensions) -> None:
     row = column.row_shape(dimensions)
     file.create_dataset(
-        path,
+        dataset_path(group, column),
         shape=(0, *row),
         maxshape=(None, *row),
-        chunks=chunk_shape(column, dimensions),
+        chunks=chunk_shape(group, column, dimensions),
         dtype=column.dtype,
-        **compression(np.dtype(column.dtype)),
+        **({} if column.name == "digest" else compression(np.dtype(column.dtype))),
     )
 
 
@@ -105,7 +110,6 @@ def compression(dtype: np.dtype[Any]) -> dict[str, Any]:
     """Deflate, which every HDF5 reader knows; measured in benchmarks/log_size.py.
 
     Level 3 is as fast here as level 1 and leaves a third less; level 4 takes half as long again and leaves no less.
-    Observations (float32, mostly repeated) gain nothing from regrouping their bytes, other numbers do.
+    Integers, which count up, gain from regrouping their bytes; numbers that come again and again as a whole lose.
     """
-    regroup = dtype.itemsize > 1 and dtype.kind != "S" and dtype != np.dtype("<f4")
-    return {"compression": "gzip", "compression_opts": 3, "shuffle": regroup}
+    return {"compression": "gzip", "compression_opts": 3, "shuffle": dtype.itemsize > 1 and dtype.kind in "iu"}

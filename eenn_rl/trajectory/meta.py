@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_rl.errors import check
+from eenn_rl.trajectory.packing import Packing
 from eenn_rl.trajectory.schema import Dimensions
 
 Tables = Mapping[str, npt.NDArray[Any]]
@@ -76,7 +77,8 @@ class RunMeta:
     `config` is the whole configuration; `accelerator`, `backbone`, `objective` are those dataclasses as JSON; `space`
     holds branches, bits and max_exits; `baselines` the static networks as costed by the run; `environment` the names
     of the observation's slices and the actions; `tables` and `tables_info` the estimator's tables, arrays and the
-    rest; `fingerprint` theirs; `backend` name, distribution and version; `versions` of everything that computes.
+    rest; `fingerprint` theirs; `backend` name, distribution and version; `versions` of everything that computes;
+    `constant` the end that all observations share, float32 [dimensions.constant].
     """
 
     accelerator: Any
@@ -94,8 +96,12 @@ class RunMeta:
     seeds: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=current_versions)
     tables: Tables = field(default_factory=dict)
+    constant: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __post_init__(self) -> None:
+        found = (self.constant.dtype, self.constant.shape)
+        wanted = (np.dtype(np.float32), (self.dimensions.constant,))
+        check(found == wanted, "constant end of an observation", found, f"{wanted}")
         check(
             len(self.violations) == self.dimensions.violations,
             "violations",
@@ -104,6 +110,11 @@ class RunMeta:
         )
         for name in self.tables:
             check(name.isidentifier(), "estimator table", name, "named like a Python identifier")
+
+    @property
+    def packing(self) -> Packing | None:
+        """How observations are stored; None: as they are."""
+        return Packing(self.dimensions.flags, self.constant) if self.dimensions.flags else None
 
     def texts(self) -> dict[str, str]:
         """The JSON parts as text; equal content gives equal text."""
@@ -119,7 +130,11 @@ class RunMeta:
             array = np.ascontiguousarray(self.tables[name])
             tables.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
             tables.update(array.tobytes())
-        return {**digests, "tables": tables.hexdigest()}
+        digests["tables"] = tables.hexdigest()
+        if self.dimensions.flags:
+            observations = f"{self.dimensions.flags}\n".encode() + self.constant.tobytes()
+            digests["observations"] = hashlib.sha256(observations).hexdigest()
+        return digests
 
     def differences(self, other: "RunMeta") -> tuple[str, ...]:
         """Parts that define what is executed and differ between the two."""

@@ -17,8 +17,18 @@ from eenn_rl.trajectory.distinct import first_of_each
 from eenn_rl.trajectory.front import pareto_front
 from eenn_rl.trajectory.layout import digest_of
 from eenn_rl.trajectory.meta import TEXTS, RunMeta
+from eenn_rl.trajectory.packing import Packing
 from eenn_rl.trajectory.rows import Rows
-from eenn_rl.trajectory.schema import EPISODES, STEPS, UPDATES, VERIFICATIONS, Dimensions, TrajectoryError
+from eenn_rl.trajectory.schema import (
+    EPISODES,
+    FLAGS,
+    STEPS,
+    UPDATES,
+    VALUES,
+    VERIFICATIONS,
+    Dimensions,
+    TrajectoryError,
+)
 
 Array = npt.NDArray[Any]
 Indices = npt.NDArray[np.intp]
@@ -29,6 +39,8 @@ MOST_STEPS = 1 << 18
 """Steps read at a time, and the longest episode there may be."""
 MOST_BYTES = 1 << 31
 """Of one column read as a whole; longer logs are streamed with `blocks`."""
+MOST_UNPACKED = 1 << 29
+"""Bytes of observations unpacked at a time."""
 _NUMBERS = ("accuracy", "energy_j", "latency_s", "elp", "elp_reduction")
 _ARRAYS = ("architecture", "exit_rates", "exit_accuracies", "thresholds", "violations")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -72,6 +84,8 @@ class TrajectoryLog:
         guard.check_format()
         self.dimensions: Dimensions
         self.dimensions, self._columns = guard.columns()
+        self.packing = Packing(self.dimensions.flags, guard.constant()) if self.dimensions.flags else None
+        self._most_steps = max(1, min(MOST_STEPS, MOST_UNPACKED // (4 * self.dimensions.observation)))
         self._meta: RunMeta | None = None
         self._distinct: Indices | None = None
         self.steps = int(self._columns["steps"]["actions"].shape[0])
@@ -231,22 +245,24 @@ class TrajectoryLog:
         follows = start == first + np.cumsum(length) - length
         if not follows.all() or first < 0 or not (length > 0).all() or int(start[-1] + length[-1]) > self.steps:
             raise self._guard.refuse("/episodes start and length", "episodes one after the other", "gaps or overlaps")
-        if int(length.max()) > MOST_STEPS:
-            raise self._guard.refuse("/episodes/length", f"at most {MOST_STEPS} steps", int(length.max()))
+        if int(length.max()) > self._most_steps:
+            raise self._guard.refuse("/episodes/length", f"at most {self._most_steps} steps", int(length.max()))
         return episodes
 
     def _with_steps(self, episodes: Mapping[str, Array]) -> Iterator[Rows]:
-        """`episodes` and their steps, in parts of at most `MOST_STEPS` steps."""
+        """`episodes` and their steps, in parts of at most `_most_steps` steps."""
         ends = np.cumsum(episodes["length"], dtype=np.int64)
         begin = 0
         while begin < len(ends):
             done = int(ends[begin - 1]) if begin else 0
-            end = max(begin + 1, int(np.searchsorted(ends, done + MOST_STEPS, side="right")))
+            end = max(begin + 1, int(np.searchsorted(ends, done + self._most_steps, side="right")))
             part = {name: column[begin:end] for name, column in episodes.items()}
             first = int(part["start"][0])
             last = first + int(ends[end - 1]) - done
             with reading(self.path):
-                steps = {column.name: self._read("steps", column.name, first, last) for column in STEPS}
+                steps = {name: self._read("steps", name, first, last) for name in self._columns["steps"]}
+                if self.packing:
+                    steps["observations"] = self.packing.unpack(steps[FLAGS], steps[VALUES])
             yield Rows(steps, part)
             begin = end
 
@@ -262,8 +278,14 @@ class TrajectoryLog:
                 raise self._guard.refuse(f"table {name}", f"at most {MOST_BYTES} bytes", dataset.shape)
             tables[name] = np.asarray(dataset[()])
         fingerprint = str(self._guard.attribute("fingerprint"))
+        constant = self.packing.constant if self.packing else np.zeros(0, np.float32)
         return RunMeta(
-            **parts, fingerprint=fingerprint, dimensions=self.dimensions, violations=violations, tables=tables
+            **parts,
+            fingerprint=fingerprint,
+            dimensions=self.dimensions,
+            violations=violations,
+            tables=tables,
+            constant=constant,
         )
 
 

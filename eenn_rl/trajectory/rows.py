@@ -1,7 +1,7 @@
 """Rows: episodes as flat columns, ready to append; their digests; the first difference between two."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eenn_rl.trajectory.schema import DIGEST_BYTES, EPISODES, STEPS
+from eenn_rl.trajectory.schema import DIGEST_BYTES, EPISODES, FLAGS, PACKED_STEPS, STEPS
 
 Array = npt.NDArray[Any]
 Columns = Mapping[str, Array]
@@ -21,7 +21,10 @@ _SEALED = tuple(column.name for column in EPISODES if column.compared)
 
 @dataclass(frozen=True)
 class Rows:
-    """Whole episodes: `steps` [s, ...] one after the other, `episodes` [n, ...]; columns as in the schema."""
+    """Whole episodes: `steps` [s, ...] one after the other, `episodes` [n, ...]; columns as in the schema.
+
+    Steps hold what a step is (`STEPS`), what is stored of it (`PACKED_STEPS`), or both.
+    """
 
     steps: Columns
     episodes: Columns
@@ -41,6 +44,16 @@ class Rows:
             {name: column[first:last] for name, column in self.steps.items()},
             {name: column[start:stop] for name, column in self.episodes.items()},
         )
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """`parts`, which hold the same columns, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return Rows(
+        {name: np.concatenate([rows.steps[name] for rows in parts]) for name in parts[0].steps},
+        {name: np.concatenate([rows.episodes[name] for rows in parts]) for name in parts[0].episodes},
+    )
 
 
 @dataclass(frozen=True)
@@ -81,20 +94,26 @@ def broken_links(rows: Rows, before: bytes) -> npt.NDArray[np.intp]:
     return np.array([i for i, (last, content, link) in enumerate(found) if _link(last, content) != link], np.intp)
 
 
-def _link(before: bytes, content: list[memoryview]) -> bytes:
-    state = hashlib.sha256(before)
-    for part in content:
-        state.update(part)
-    return state.digest()[:DIGEST_BYTES]
+def _link(before: bytes, content: tuple[memoryview, ...]) -> bytes:
+    return hashlib.sha256(b"".join((before, *content))).digest()[:DIGEST_BYTES]
 
 
-def _contents(rows: Rows) -> Iterator[list[memoryview]]:
-    """The bytes that each episode's digest covers."""
+def _contents(rows: Rows) -> Iterator[tuple[memoryview, ...]]:
+    """The bytes that each episode's digest covers: of packed steps row by row, else column by column."""
     sealed = np.concatenate([as_bytes(rows.episodes[name]) for name in _SEALED], axis=1)
-    steps = [as_bytes(rows.steps[column.name]) for column in STEPS]
-    offsets = rows.offsets.tolist()
-    for episode, (first, last) in enumerate(pairwise(offsets)):
-        yield [sealed[episode].data, *(column[first:last].data for column in steps)]
+    packed = FLAGS in rows.steps
+    steps = [as_bytes(rows.steps[column.name]) for column in (PACKED_STEPS if packed else STEPS)]
+    if packed:
+        steps = [np.concatenate(steps, axis=1)]
+    offsets = rows.offsets
+    parts = [_cut(sealed, np.arange(len(sealed) + 1)), *(_cut(column, offsets) for column in steps)]
+    yield from zip(*parts, strict=True)
+
+
+def _cut(content: npt.NDArray[np.uint8], offsets: npt.NDArray[np.integer]) -> Iterator[memoryview]:
+    """The bytes of `content` [rows, bytes] between one offset (of rows) and the next."""
+    flat = np.ascontiguousarray(content).reshape(-1).data
+    return (flat[first:last] for first, last in pairwise((offsets * content.shape[1]).tolist()))
 
 
 def differing(logged: Rows, found: Rows) -> npt.NDArray[np.bool_]:

@@ -7,7 +7,7 @@ import numpy as np
 from eenn_rl.errors import InputFileError, check
 
 FORMAT = "eenn-rl trajectories"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DIGEST_BYTES = 16
 
 
@@ -17,12 +17,18 @@ class TrajectoryError(InputFileError):
 
 @dataclass(frozen=True)
 class Dimensions:
-    """Sizes that a whole file shares: values per observation, actions, exits per architecture, constraints."""
+    """Sizes that a whole file shares: values per observation, actions, exits per architecture, constraints.
+
+    Of an observation, the first `flags` values are 0 or 1 and the last `constant` ones never change: see `Packing`.
+    Without flags, observations are stored as they are, as in all files of format 1.
+    """
 
     observation: int
     actions: int
     exits: int
     violations: int
+    flags: int = 0
+    constant: int = 0
 
     def __post_init__(self) -> None:
         for field, most in (
@@ -33,19 +39,36 @@ class Dimensions:
         ):
             value = getattr(self, field)
             check(1 <= value <= most, f"trajectory dimension {field}", value, f"between 1 and {most}")
+        for field in ("flags", "constant"):
+            value = getattr(self, field)
+            check(0 <= value < self.observation, f"trajectory dimension {field}", value, f"below {self.observation}")
+        check(self.values >= 1, "trajectory dimension values", self.values, "at least 1 beside flags and constant")
+        check(self.flags > 0 or self.constant == 0, "trajectory dimension constant", self.constant, "0 without flags")
+
+    @property
+    def values(self) -> int:
+        """Values of an observation that are stored as they are."""
+        return self.observation - self.flags - self.constant
+
+    @property
+    def flag_bytes(self) -> int:
+        """Bytes of an observation's packed flags."""
+        return -(-self.flags // 8)
 
 
 @dataclass(frozen=True)
 class Column:
     """One dataset: a row per step, episode or verification; `shape` names `Dimensions` or gives numbers.
 
-    `compared` columns must be equal, bit for bit, when the episode is executed again.
+    `compared` columns must be equal, bit for bit, when the episode is executed again. A chunk holds at most `tile`
+    values of a row: most of them stay equal for many steps, and deflate sees that better in narrow chunks.
     """
 
     name: str
     dtype: str
     shape: tuple[str | int, ...] = ()
     compared: bool = True
+    tile: int = 64
 
     def row_shape(self, dimensions: Dimensions) -> tuple[int, ...]:
         """The shape of one row."""
@@ -54,11 +77,19 @@ class Column:
 
 STEPS = (
     Column("observations", "<f4", ("observation",)),
-    Column("masks", "?", ("actions",)),
+    Column("masks", "?", ("actions",), tile=12),
     Column("actions", "<i2"),
     Column("rewards", "<f8"),
 )
 """What was seen before an action, the legal actions, the action taken, the reward that followed."""
+
+FLAGS, VALUES, CONSTANT = "observations/flags", "observations/values", "observations/constant"
+PACKED_STEPS = (
+    Column(FLAGS, "|u1", ("flag_bytes",), tile=5),
+    Column(VALUES, "<f4", ("values",), tile=4),
+    *STEPS[1:],
+)
+"""The same as stored since format 2: observations without what is known of them, see `Packing`."""
 
 EPISODES = (
     Column("start", "<i8"),
@@ -124,8 +155,14 @@ OPTIONAL = ("updates",)
 
 CHUNK_BYTES = 1 << 16
 """Aim for one chunk, before compression."""
-TILE = 64
-"""Values of a row in one chunk: of an observation, most parts stay equal for many steps, and deflate sees that."""
+FEWEST_ROWS = 16
+MOST_ROWS = {"steps": 4096}
+"""Of a chunk; 512 elsewhere. A flush compresses each chunk that is not full yet, and does so faster with fewer rows."""
+
+
+def columns_of(group: str, dimensions: Dimensions) -> tuple[Column, ...]:
+    """The columns under `group` in a file of these dimensions."""
+    return PACKED_STEPS if group == "steps" and dimensions.flags else GROUPS[group]
 
 
 def dataset_path(group: str, column: Column) -> str:
@@ -133,13 +170,15 @@ def dataset_path(group: str, column: Column) -> str:
     return f"verifications/{column.name}" if group == "verification_text" else f"{group}/{column.name}"
 
 
-def chunk_shape(column: Column, dimensions: Dimensions) -> tuple[int, ...]:
-    """Rows per chunk, a power of two of at most `CHUNK_BYTES` between 16 and 1024, and their part of each row."""
+def chunk_shape(group: str, column: Column, dimensions: Dimensions) -> tuple[int, ...]:
+    """Rows per chunk, a power of two of at most `CHUNK_BYTES`, and their part of each row."""
     row = column.row_shape(dimensions)
     if len(row) == 1:
-        row = (-(-row[0] // -(-row[0] // TILE)),)
+        row = (-(-row[0] // -(-row[0] // column.tile)),)
     size = np.dtype(column.dtype).itemsize
     for extent in row:
         size *= extent
-    rows = min(1024, max(16, 1 << (CHUNK_BYTES // size).bit_length() - 1)) if size <= CHUNK_BYTES else 1
+    if size > CHUNK_BYTES:
+        return (1, *row)
+    rows = min(MOST_ROWS.get(group, 512), max(FEWEST_ROWS, 1 << (CHUNK_BYTES // size).bit_length() - 1))
     return (rows, *row)

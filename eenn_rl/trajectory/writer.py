@@ -1,6 +1,8 @@
 """TrajectoryWriter: appends episodes and verifications to a trajectory file that is whole at every moment."""
 
+import contextlib
 import json
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -17,19 +19,22 @@ from eenn_rl.trajectory.flatten import rows_of
 from eenn_rl.trajectory.layout import LIBVER, datasets, lay_out
 from eenn_rl.trajectory.meta import RunMeta
 from eenn_rl.trajectory.overlay import Overlay
+from eenn_rl.trajectory.packing import Packing
 from eenn_rl.trajectory.publish import PublishedFile
 from eenn_rl.trajectory.reader import TrajectoryLog, open_log
 from eenn_rl.trajectory.records import verification_row
-from eenn_rl.trajectory.rows import UNSEALED, Rows, digests, first_difference
-from eenn_rl.trajectory.schema import EPISODES, STEPS, TrajectoryError
+from eenn_rl.trajectory.rows import UNSEALED, Rows, digests, first_difference, joined
+from eenn_rl.trajectory.schema import EPISODES, FLAGS, VALUES, Dimensions, TrajectoryError
 from eenn_rl.trajectory.updates import UpdateColumns
 
 QUIET_S = (0.5, 5.0)
 """Least and most seconds between two automatic flushes."""
-SHARE = 0.01
+SHARE = 0.002
 """Between these bounds, flushing takes at most this share of the time."""
 MOST_UNSAVED = 16384
 """Episodes that a kill may cost, at most."""
+MOST_PENDING = 2048
+"""Episodes that are packed, about 2 kB each, but not yet handed to HDF5."""
 MOST_WAITING = 8
 """Batches that the writing thread may be behind the search."""
 
@@ -37,16 +42,19 @@ MOST_WAITING = 8
 class TrajectoryWriter:
     """A recorder of episodes. Made by `create` or `resume`; one writer per file, others are refused.
 
-    What `flush` has written is safe, whatever happens to the process. `add_episodes` flushes by itself: at every call
-    that comes 5 s after the last flush or later, sooner where flushing is cheap. Use as a context manager, or `close`.
+    What `flush` has written is safe, whatever happens to the process. What was added is flushed by itself at most 5 s
+    after the last flush, whether more is added or not, sooner where flushing is cheap. Use as a context manager, or
+    `close`.
 
     Digests, compression and the file are left to one thread of its own, nearly all of it C code beside which the search
     goes on. Ctrl-C strikes the caller, never that thread: HDF5 is not left halfway through a change.
     """
 
-    def __init__(self, published: PublishedFile, file: Any, overlay: Overlay) -> None:
-        self._published, self._file, self._overlay = published, file, overlay
-        self._columns = datasets(file)
+    def __init__(
+        self, published: PublishedFile, file: Any, overlay: Overlay, dimensions: Dimensions, packing: Packing | None
+    ) -> None:
+        self._published, self._file, self._overlay, self._packing = published, file, overlay, packing
+        self._columns = datasets(file, dimensions)
         lengths = self._columns["episodes"]["length"]
         self._steps = int(self._columns["steps"]["actions"].shape[0])
         self._saved = self._check_from = self._total = int(lengths.shape[0])
@@ -55,6 +63,8 @@ class TrajectoryWriter:
         self._begun = self._flushed = time.monotonic()
         self._flush_cost = 0.0
         self._whole = True
+        self._pending: list[Rows] = []
+        self._alarm: threading.Timer | None = None
         self._updates = UpdateColumns(published.path, self._columns.get("updates"))
         self._thread = ThreadPoolExecutor(1, "trajectory-writer")
         self._waiting: deque[Future[None]] = deque()
@@ -70,7 +80,7 @@ class TrajectoryWriter:
         file = h5py.File(overlay, "w", libver=LIBVER)
         try:
             lay_out(file, meta)
-            writer = cls(published, file, overlay)
+            writer = cls(published, file, overlay, meta.dimensions, meta.packing)
             writer.flush()
         except BaseException:
             file.close()
@@ -85,8 +95,9 @@ class TrajectoryWriter:
         try:
             with open_log(path) as log:
                 _check_same_run(log, meta)
+                dimensions, packing = log.dimensions, log.packing
             overlay = Overlay(published.handle)
-            return cls(published, h5py.File(overlay, "r+", libver=LIBVER), overlay)
+            return cls(published, h5py.File(overlay, "r+", libver=LIBVER), overlay, dimensions, packing)
         except BaseException:
             published.close()
             raise
@@ -168,6 +179,8 @@ class TrajectoryWriter:
             self._do(self._finish, finished)
         finally:
             self._thread.shutdown(cancel_futures=True)
+            if self._alarm is not None:
+                self._alarm.cancel()
             file, self._file = self._file, None
             file.close()
             self._published.close()
@@ -180,10 +193,24 @@ class TrajectoryWriter:
             self._compare(batch, again)
         if again < len(batch):
             self._append(batch, again, wall_s)
-        waited = time.monotonic() - self._flushed
+        self._save_what_is_due()
+
+    def _save_what_is_due(self) -> None:
+        """Flush where it is time; where it will be later, come back then, whether more is added or not."""
         unsaved = self._total - self._saved
-        if unsaved and (waited >= self._patience or unsaved >= MOST_UNSAVED):
+        left = self._patience - (time.monotonic() - self._flushed)
+        if unsaved and (left <= 0 or unsaved >= MOST_UNSAVED):
             self._flush()
+        elif unsaved and self._alarm is None:
+            self._alarm = threading.Timer(left, self._ring)
+            self._alarm.daemon = True
+            self._alarm.start()
+
+    def _ring(self) -> None:
+        """In the alarm's own thread."""
+        self._alarm = None
+        with contextlib.suppress(RuntimeError):  # the writer was closed meanwhile
+            self._waiting.append(self._thread.submit(self._save_what_is_due))
 
     def _add_verification(self, record: Mapping[str, Any], genome: npt.NDArray[np.int16] | None) -> None:
         text = np.frombuffer(json.dumps(record, sort_keys=True).encode(), np.uint8)
@@ -210,6 +237,7 @@ class TrajectoryWriter:
         if not self._whole:
             return
         begun = time.monotonic()
+        self._write_pending()
         self._updates.write()
         self._file.flush()
         self._published.publish(self._overlay.take())
@@ -225,25 +253,38 @@ class TrajectoryWriter:
         return min(most, max(least, self._flush_cost / SHARE))
 
     def _append(self, batch: EpisodeBatch, first: int, wall_s: float) -> None:
-        rows = rows_of(batch, self._steps, wall_s)
+        self._whole = False
+        rows = rows_of(batch, self._steps, wall_s, self._packing)
         if first:
             rows = rows.part(first, len(rows))
             shift = int(rows.episodes["start"][0]) - self._steps
             rows.episodes["start"][:] -= shift
-        rows.episodes["digest"][:] = digests(rows, self._last_digest)
-        self._whole = False
-        for name, column in rows.steps.items():
-            _place(self._columns["steps"][name], self._steps, column)
-        for name, column in rows.episodes.items():
-            _place(self._columns["episodes"][name], self._total, column)
-        self._whole = True
-        self._last_digest = bytes(rows.episodes["digest"][-1])
+        self._pending.append(rows)
         self._steps += len(rows.steps["actions"])
         self._total += len(rows)
         self._check_from = self._total
+        self._whole = True
+        if sum(map(len, self._pending)) >= MOST_PENDING:
+            self._write_pending()
+
+    def _write_pending(self) -> None:
+        """Seal what was appended and hand it to HDF5, many batches at a time: most calls cost the same for any."""
+        if not self._pending:
+            return
+        self._whole = False
+        rows = joined(self._pending)
+        rows.episodes["digest"][:] = digests(rows, self._last_digest)
+        for name, column in rows.steps.items():
+            _place(self._columns["steps"][name], self._steps - len(column), column)
+        for name, column in rows.episodes.items():
+            _place(self._columns["episodes"][name], self._total - len(column), column)
+        self._last_digest = bytes(rows.episodes["digest"][-1])
+        self._pending.clear()
+        self._whole = True
 
     def _compare(self, batch: EpisodeBatch, count: int) -> None:
         """Compare the first `count` episodes of `batch` with those logged at the place they belong."""
+        self._write_pending()
         begin, end = self._check_from, self._check_from + count
         logged = self._read(begin, end)
         found = rows_of(batch, int(logged.episodes["start"][0]), 0.0).part(0, count)
@@ -260,7 +301,9 @@ class TrajectoryWriter:
         episodes = {column.name: columns[column.name][begin:end] for column in EPISODES}
         first = int(episodes["start"][0])
         last = first + int(episodes["length"].sum(dtype=np.int64))
-        steps = {column.name: self._columns["steps"][column.name][first:last] for column in STEPS}
+        steps = {name: column[first:last] for name, column in self._columns["steps"].items()}
+        if self._packing:
+            steps["observations"] = self._packing.unpack(steps[FLAGS], steps[VALUES])
         return Rows(steps, episodes)
 
 
