@@ -1,5 +1,6 @@
 """Evaluator: architecture -> estimate and cost -> reward; single and batch; remembers what it has seen."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
@@ -13,6 +14,7 @@ from eenn_rl.estimator import Choice, Estimator
 from eenn_rl.evaluation import Evaluation, EvaluationBatch, explain, terms
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.objective import VIOLATIONS, Baseline, Costs, Objective, Scores, least_count, score
+from eenn_rl.pace import Pace
 from eenn_rl.seen import Seen
 from eenn_rl.space import BRANCH, Genomes, SearchSpace
 from eenn_rl.tuning import Demands
@@ -64,6 +66,7 @@ class Evaluator:
         self._seen = Seen(space.max_exits)
         self._statics: dict[int, tuple[Genomes, float, float]] = {}
         self.failures = 0
+        self._pace = Pace(getattr(backend, "workers", 1))
 
     @property
     def distinct(self) -> int:
@@ -159,11 +162,30 @@ class Evaluator:
         scored = self._score(genomes)
         keys, fresh = self._seen.fresh(genomes)
         if fresh:
+            failures = self.failures
             self._remember(keys, self._batch(scored))
+            self._check_failures(failures)
         return self._evaluation(architecture, scored)
 
     def evaluate_batch(self, genomes: Genomes) -> EvaluationBatch:
         """Evaluate `genomes` int16 [n, max_exits, 5]; each distinct one once, ever."""
+        failures = self.failures
+        batch = self._learn(genomes)
+        self._check_failures(failures)
+        return batch
+
+    def evaluate_in_portions(self, genomes: Genomes) -> Iterator[tuple[slice, EvaluationBatch]]:
+        """As `evaluate_batch`, but part by part, a few seconds of a slow backend each: where, and what was found.
+
+        The results do not depend on the portions. A backend that fails too often raises after the last one.
+        """
+        failures = self.failures
+        for portion in self._pace.portions(len(genomes)):
+            yield portion, self._learn(genomes[portion])
+        self._check_failures(failures)
+
+    def _learn(self, genomes: Genomes) -> EvaluationBatch:
+        """Evaluate what is new of `genomes`, and recall them all."""
         keys, fresh = self._seen.fresh(genomes)
         if len(fresh):
             self._remember([keys[index] for index in fresh], self.score_batch(genomes[fresh]))
@@ -203,16 +225,18 @@ class Evaluator:
         return _Scored(genomes, translated, choice, costs, reasons, scores)
 
     def _remember(self, keys: list[bytes], batch: EvaluationBatch) -> None:
-        """Keep new evaluations; raise where the backend failed too often."""
+        """Keep new evaluations."""
         self._seen.add(keys, batch)
-        if batch.failures is None:
-            return
-        self.failures += sum(reason is not None for reason in batch.failures)
-        if self.failures >= FAILURES_BEFORE and self.failures > FAILURE_SHARE * self.distinct:
-            last = next(reason for reason in reversed(batch.failures) if reason is not None)
+        if batch.failures is not None:
+            self.failures += sum(reason is not None for reason in batch.failures)
+
+    def _check_failures(self, before: int) -> None:
+        """Raise where the backend has failed too often, the last time after it had failed `before` times."""
+        enough = self.failures > before and self.failures >= FAILURES_BEFORE
+        if enough and self.failures > FAILURE_SHARE * self.distinct:
             raise BackendError(
                 f"the backend failed on {self.failures} of {self.distinct} architectures, more than "
-                f"{FAILURE_SHARE:.0%} of them; on the last one it {last}"
+                f"{FAILURE_SHARE:.0%} of them; on the last one it {self.failure_reasons[-1]}"
             )
 
     def _evaluation(self, architecture: Architecture, scored: _Scored) -> Evaluation:

@@ -78,7 +78,7 @@ class MemoisedBackend:
         self, backend: HardwareBackend, path: Path | None, identity: str, limit_s: float | None = None
     ) -> None:
         check(path is None or bool(identity), "identity", identity, "given for a memo on disk")
-        self.api_version = backend.api_version
+        self.api_version, self.workers = backend.api_version, int(getattr(backend, "workers", 1))
         self.hits = self.misses = 0
         self._backend, self._identity, self._limit_s = backend, identity, limit_s
         self._known: dict[Workload, CostReport] = {}

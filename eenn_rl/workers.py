@@ -99,7 +99,7 @@ class ParallelBackend:
 
     def __init__(self, backend: HardwareBackend, workers: int, limit_s: float | None) -> None:
         check(workers >= 1, "workers", workers, "at least 1")
-        self.api_version = backend.api_version
+        self.api_version, self.workers = backend.api_version, workers
         self._settings = _Settings(backend, workers, limit_s)
         self._workers: list[_Worker] = []
 

@@ -75,6 +75,37 @@ def test_the_budget_counts_distinct_evaluations(agent: str) -> None:
     assert result.stopped == "budget"
 
 
+def test_slow_evaluations_are_handed_to_the_log_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where evaluations take seconds, each portion is logged before the next ; the episodes are the same."""
+    clock, waiting = [0.0], []
+    monkeypatch.setattr("eenn_agents.ledger.time.monotonic", lambda: clock[0])
+    slow, quick = Kept(), Kept()
+
+    class Slow(Synthetic):
+        def evaluate_in_portions(self, genomes: np.ndarray) -> Any:
+            for start in range(0, len(genomes), 8):
+                portion = slice(start, min(start + 8, len(genomes)))
+                clock[0] += 2.0
+                yield portion, self.evaluate_batch(genomes[portion])
+                waiting.append(self.distinct - sum(map(len, slow.batches)))
+
+    first = search("local", Slow(synthetic.quad()), SETTINGS, 0, slow)
+    second = search("local", Synthetic(synthetic.quad()), SETTINGS, 0, quick)
+    assert set(waiting) == {0}
+    for name in ("genomes", "observations", "actions", "seeds"):
+        assert np.array_equal(padded(slow, name), padded(quick, name)), name
+    assert np.array_equal(first.history.genomes, second.history.genomes)
+    assert (first.best[0].reward, len(slow.batches) > len(quick.batches)) == (second.best[0].reward, True)
+
+
+def padded(kept: Kept, name: str) -> np.ndarray:
+    """The steps or values of all episodes, whatever the batches were padded to."""
+    if name not in ("observations", "actions"):
+        return kept.column(name)
+    steps = [getattr(b, name)[np.arange(b.actions.shape[1]) < b.lengths[:, None]] for b in kept.batches]
+    return np.concatenate(steps)
+
+
 @pytest.mark.parametrize("agent", SAMPLERS)
 def test_logged_episodes_replay_in_the_environment(agent: str) -> None:
     """Every logged episode, played again in the single environment, gives the same observations, masks and rewards."""

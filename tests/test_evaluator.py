@@ -279,6 +279,41 @@ def test_a_failing_backend_makes_an_architecture_infeasible(kind: Any, how: str,
     assert reason in str(single.failure)
 
 
+def test_portions_give_what_one_batch_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the backend is, and however its work is therefore cut: the same results, in order."""
+    genomes, clock = sampled(200, 3), [0.0]
+    whole = made(backend=BatchFailingBackend("nan", 4)).evaluate_batch(genomes)
+    monkeypatch.setattr("eenn_rl.pace.time.monotonic", lambda: clock[0])
+    for seconds in (0.0, 0.05, 0.5, 20.0):
+        subject, sizes, at = made(backend=BatchFailingBackend("nan", 4)), [], 0
+        for portion, batch in subject.evaluate_in_portions(genomes):
+            assert portion.start == at
+            assert_equal(batch, without_success(whole.take(np.arange(portion.start, portion.stop))))
+            at = portion.stop
+            sizes.append(len(batch))
+            clock[0] += seconds * len(batch)
+        assert at == 200
+        assert seconds * max(sizes[1:]) <= 3 or set(sizes[1:]) == {1}
+        assert (sizes[:3] == [16, 32, 64]) == (seconds == 0)
+
+
+def without_success(batch: EvaluationBatch) -> EvaluationBatch:
+    """A part of a batch in which nothing failed names no failures."""
+    return batch if batch.failures and any(batch.failures) else replace(batch, failures=None)
+
+
+def test_a_backend_that_fails_too_often_ends_no_batch_halfway() -> None:
+    """What the portions are, which is a matter of time, decides nothing: all are evaluated, then it is told."""
+    hit = sampled(400, 4)
+    hit = hit[(hit[:, :, 3] == 3).any(axis=1)][:40]
+    subject, seen = made(backend=FailingBackend("raises")), 0
+    with pytest.raises(BackendError, match="failed on 40 of 40"):  # noqa: PT012
+        for portion, _ in subject.evaluate_in_portions(hit):
+            seen = portion.stop
+    assert seen == len(hit)
+    assert subject.evaluate_batch(hit).failures  # known by now: nothing new to tell
+
+
 class SlowBatchBackend(BatchClosedFormBackend):
     """Hangs in every batch, and in single workloads that run a stage on one of the allocations `where`."""
 

@@ -1,5 +1,6 @@
 """Ledger: what a search has evaluated, in order; counts the budget and writes the episodes."""
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 BLOCK = 256
-"""Episodes per write: the trajectory file is appended in blocks of this size."""
+"""Episodes per write: the trajectory file is appended in blocks of this size ..."""
+HAND_OVER_S = 0.5
+"""... or smaller, where they take longer than this to come together."""
 
 
 class Ledger:
@@ -35,6 +38,7 @@ class Ledger:
         self._columns: dict[str, list[float]] = {name: [] for name in ("reward", "feasible", "accuracy", "elp")}
         self._pending: Genomes = np.zeros(shape, np.int16)
         self.recorded = 0
+        self._written = time.monotonic()
         self._best: tuple[float, float] | None = None
         self._best_at = 0
 
@@ -93,14 +97,21 @@ class Ledger:
         return self.rewards(genomes[:affordable])
 
     def _add(self, genomes: Genomes) -> None:
-        batch = self.evaluator.evaluate_batch(genomes)
-        self._genomes.append(genomes)
-        for name, column in self._columns.items():
-            column.extend(getattr(batch, name).tolist())
-        self._note_best(batch.reward, batch.feasible, batch.accuracy, len(self) - len(genomes))
-        self._pending = np.concatenate([self._pending, genomes])
+        before = len(self) - len(genomes)
+        for portion, batch in self.evaluator.evaluate_in_portions(genomes):
+            self._genomes.append(genomes[portion])
+            for name, column in self._columns.items():
+                column.extend(getattr(batch, name).tolist())
+            self._note_best(batch.reward, batch.feasible, batch.accuracy, before + portion.start)
+            self._pending = np.concatenate([self._pending, genomes[portion]])
+            self._write_what_is_due()
+
+    def _write_what_is_due(self) -> None:
+        """Whole blocks; where evaluations are slow, whatever there is, so that it can be saved in time."""
         while len(self._pending) >= BLOCK:
             self._write(BLOCK)
+        if len(self._pending) and time.monotonic() - self._written > HAND_OVER_S:
+            self._write(len(self._pending))
 
     def _note_best(self, reward: Floats, feasible: npt.NDArray[np.bool_], accuracy: Floats, before: int) -> None:
         if feasible.any():
@@ -113,6 +124,7 @@ class Ledger:
         seeds = self.seed + self.recorded + np.arange(len(genomes), dtype=np.int64)
         self._recorder.add_episodes(play(self.problem, genomes, seeds))
         self.recorded += len(genomes)
+        self._written = time.monotonic()
 
     def note_update(self, entropy: float) -> None:
         """An agent updated its policy; `entropy` is that of the one that acted, in nats per decision."""
