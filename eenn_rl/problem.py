@@ -34,12 +34,22 @@ def given_tables(config: RunConfig) -> AccuracyTables | None:
     if config.tables is None or config.guessed:
         return None
     if config.tables == SHIPPED:
-        return shipped_tables(config.dataset, config.backbone)
-    tables = AccuracyTables.load(Path(config.tables))
+        return _of_asked_rule(shipped_tables(config.dataset, config.backbone), config)
+    tables = _of_asked_rule(AccuracyTables.load(Path(config.tables)), config)
     if tables.backbone.name != config.backbone:
         raise InputFileError(
             f"{config.tables}: expected tables of backbone {config.backbone!r}, found those of "
             f"{tables.backbone.name!r}: give --backbone {tables.backbone.name}"
+        )
+    return tables
+
+
+def _of_asked_rule(tables: AccuracyTables, config: RunConfig) -> AccuracyTables:
+    """`tables`, whose confidences were measured by one rule; refused where another one was asked for."""
+    if config.confidence_rule not in (RunConfig.confidence_rule, tables.confidence_rule):
+        raise InvalidValueError(
+            f"--confidence-rule {config.confidence_rule}: expected {tables.confidence_rule}, by which the confidences "
+            f"in --tables {config.tables} were measured: leave the option out, or leave out --tables to measure new ones"
         )
     return tables
 

@@ -12,7 +12,9 @@ import pytest
 
 import measured_problem
 from eenn_rl import tables as tables_module
+from eenn_rl.config import RunConfig
 from eenn_rl.errors import InputFileError, InvalidValueError
+from eenn_rl.problem import given_tables
 from eenn_rl.tables import AccuracyTables
 from eenn_rl.zoo import make_backbone
 
@@ -177,3 +179,23 @@ def test_rows_are_distinct(tables: AccuracyTables) -> None:
     branch[1] = branch[0]
     with pytest.raises(InvalidValueError, match="distinct"):
         replace(tables, row_bits=bits, row_branch=branch)
+
+
+def test_another_confidence_rule_than_the_tables_own_is_refused(tables: AccuracyTables, tmp_path: Path) -> None:
+    """Confidences in a file were measured by its rule: asking for another one is an error, not without effect."""
+    margins = replace(tables, confidence_rule="margin")
+    for name, table in (("softmax", tables), ("margin", margins)):
+        table.save(tmp_path / f"{name}.npz")
+    softmax, margin = str(tmp_path / "softmax.npz"), str(tmp_path / "margin.npz")
+    assert given(RunConfig(tables=softmax)) == "max_softmax"
+    assert given(RunConfig(tables=margin)) == "margin"  # nothing was asked for: the file's own
+    assert given(RunConfig(tables=margin, confidence_rule="margin")) == "margin"
+    for path in (softmax, "shipped"):
+        with pytest.raises(InvalidValueError, match="--confidence-rule margin: expected max_softmax"):
+            given_tables(RunConfig(tables=path, confidence_rule="margin"))
+
+
+def given(config: RunConfig) -> str:
+    found = given_tables(config)
+    assert found is not None
+    return found.confidence_rule
