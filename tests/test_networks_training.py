@@ -99,12 +99,13 @@ def test_architectures_start_from_one_plain_network(tmp_path: Path) -> None:
 
 
 def test_bfloat16_trains_float32_weights() -> None:
-    """Mixed precision learns too, and what it leaves are float32 weights of other values."""
+    """Mixed precision learns too, depthwise branches included, and leaves float32 weights of other values."""
     settings = replace(FULL, epochs=25, batch_size=16, precision="bfloat16")
-    trained = train_full(architecture((2, "classifier", 8)), digits(), settings, 0)
+    drawn = architecture((0, "dsconv", 4), (2, "classifier", 8))
+    trained = train_full(drawn, digits(), settings, 0)
     _, prediction = trained.outputs(digits(), digits().validation_x)
-    assert (prediction == digits().validation_y.numpy()).mean() > 0.3
-    other = train_full(architecture((2, "classifier", 8)), digits(), replace(settings, precision="float32"), 0)
+    assert (prediction == digits().validation_y.numpy()).mean(1).min() > 0.25
+    other = train_full(drawn, digits(), replace(settings, precision="float32"), 0)
     weights = trained.network.state_dict()["blocks.0.steps.0.variants.8.weight"]
     assert weights.dtype == torch.float32
     assert not torch.equal(weights, other.network.state_dict()["blocks.0.steps.0.variants.8.weight"])

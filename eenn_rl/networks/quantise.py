@@ -72,7 +72,10 @@ class _RoundActivation(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         (scaled,) = ctx.saved_tensors
-        return torch.ops.aten.hardtanh_backward(grads[0], scaled, *ctx.range), None, None, None
+        gradient = grads[0]
+        if scaled.dim() == 4 and scaled.is_contiguous(memory_format=torch.channels_last):
+            gradient = gradient.contiguous(memory_format=torch.channels_last)  # batch norm is slow on mixed orders
+        return torch.ops.aten.hardtanh_backward(gradient, scaled, *ctx.range), None, None, None
 
 
 def quantise_activation(values: Tensor, step: Tensor, bits: int, *, signed: bool) -> Tensor:
