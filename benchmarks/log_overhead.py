@@ -1,19 +1,24 @@
 """What its log costs a real search: `eenn-rl train` on the shipped tables, with the default agent and backend.
 
-    OMP_NUM_THREADS=1 python benchmarks/log_overhead.py [--budgets 3000,20000]
+    OMP_NUM_THREADS=1 python benchmarks/log_overhead.py [--budgets 3000,20000] [--repeats 3]
 
-CPU seconds are counted per thread, since other processes distort wall time. The search's own thread hands episodes over
-and waits at checkpoints; digests, compression and the file are the work of the writer's thread, which needs a second
-core. Where there is none, its CPU time comes on top: both are told. Playing each proposal as an episode of the
-environment (observations and masks of every step) belongs to the search, and is told too.
+The same search, once with its log and once with a recorder that keeps nothing, in turn and each in a process of its own; CPU
+seconds of the whole process (all threads, user and system) from the first to the last line of the search, since other
+work on the machine distorts wall time. Their difference is the log as a whole, wherever it is paid; beside it stand the
+share of the writer's own thread and what the search's thread spends on the log. Both searches play each proposal as an
+episode of the environment, which belongs to the search; its time is told too.
 """
 
 import argparse
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import provenance
@@ -21,12 +26,15 @@ import provenance
 import eenn_agents.ledger
 import eenn_agents.ppo  # imports are no part of a search
 import eenn_agents.search
+from eenn_rl.episodes import NullRecorder
 from eenn_rl.run import train
 from eenn_rl.trajectory import TrajectoryWriter
 
 CLOCKS = (time.thread_time, time.process_time, time.perf_counter)
 SPENT: dict[str, list[float]] = defaultdict(lambda: [0.0] * len(CLOCKS))
 """By what was called: CPU seconds of the calling thread, of all threads, and wall seconds."""
+WRITER = [0.0]
+"""CPU seconds of the writer's thread."""
 
 
 def timed(owner: Any, name: str) -> None:
@@ -45,40 +53,102 @@ def timed(owner: Any, name: str) -> None:
     setattr(owner, name, around)
 
 
-def measured(budget: int, folder: Path) -> dict[str, Any]:
-    """One search; times in microseconds per episode."""
-    SPENT.clear()
-    given = {"tables": "shipped", "search": {"budget": budget}}
-    run = train(given, run=folder / str(budget), resume=False, config=None)
-    cpu, every, wall = ({name: 1e6 * spent[i] / budget for name, spent in SPENT.items()} for i in range(len(CLOCKS)))
-    log, beside = cpu["add_episodes"] + cpu["flush"], every["search"] - cpu["search"]
-    search = cpu["search"] - log
+def without_log() -> None:
+    """Let the search write to a recorder that keeps nothing."""
+    search = eenn_agents.search.search
+
+    def quiet(agent: Any, evaluator: Any, settings: Any, seed: Any, _recorder: Any, *rest: Any) -> Any:
+        return search(agent, evaluator, settings, seed, NullRecorder(), *rest)
+
+    eenn_agents.search.search = quiet
+
+
+def measure(dataset: str, budget: int, logged: bool) -> dict[str, float]:
+    """One search in this process; seconds."""
+    timed(eenn_agents.search, "search")
+    timed(eenn_agents.ledger, "play")
+    for name in ("add_episodes", "flush"):
+        timed(TrajectoryWriter, name)
+    for name in ("_add", "_flush", "_save_what_is_due"):
+        timed(TrajectoryWriter, name)
+    if not logged:
+        without_log()
+    given = {"tables": "shipped", "dataset": dataset, "search": {"budget": budget}}
+    with tempfile.TemporaryDirectory() as name:
+        run = train(given, run=Path(name) / "run", resume=False, config=None)
+        size = run.trajectories.stat().st_size
+    (thread, process, wall), play = SPENT["search"], SPENT["play"][0]
+    calls = [SPENT[name] for name in ("add_episodes", "flush")]
     return {
+        "cpu_s": process,
+        "wall_s": wall,
+        "search_thread_cpu_s": thread,
+        "play_cpu_s": play,
+        "log_in_search_thread_cpu_s": sum(call[0] for call in calls),
+        "log_wait_wall_s": sum(call[2] for call in calls),
+        "file_bytes": size,
+    }
+
+
+def in_a_process(dataset: str, budget: int, logged: bool) -> dict[str, float]:
+    """`measure` in a fresh process."""
+    command = [sys.executable, __file__, "--one", dataset, str(budget), str(int(logged))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def compared(dataset: str, budget: int, repeats: int) -> dict[str, Any]:
+    """Searches with and without the log, in turn; medians, in microseconds per episode."""
+    found: dict[bool, list[dict[str, float]]] = {True: [], False: []}
+    for repeat in range(repeats):
+        for logged in (True, False) if repeat % 2 else (False, True):
+            found[logged].append(in_a_process(dataset, budget, logged))
+            print(dataset, budget, logged, found[logged][-1], flush=True)
+
+    def of(logged: bool, name: str) -> float:
+        return 1e6 * median(one[name] for one in found[logged]) / budget
+
+    pairs = [1e6 * (a["cpu_s"] - b["cpu_s"]) / budget for a, b in zip(found[True], found[False], strict=True)]
+    beside = 1e6 * median(one["cpu_s"] - one["search_thread_cpu_s"] for one in found[True]) / budget
+    beside -= 1e6 * median(one["cpu_s"] - one["search_thread_cpu_s"] for one in found[False]) / budget
+    log = beside + of(True, "log_in_search_thread_cpu_s")
+    without = of(False, "cpu_s")
+    return {
+        "tables": dataset,
         "episodes": budget,
-        "search_cpu_us_per_episode": round(search, 1),
-        "of_that_playing_cpu_us_per_episode": round(cpu["play"], 1),
-        "log_in_the_search_thread_cpu_us_per_episode": round(log, 2),
-        "log_in_the_search_thread_share": round(log / search, 4),
-        "log_in_its_own_thread_cpu_us_per_episode": round(beside, 1),
-        "log_in_both_threads_share": round((log + beside) / search, 4),
-        "search_wall_us_per_episode": round(wall["search"], 1),
-        "of_that_waiting_for_the_log_wall_us_per_episode": round(wall["add_episodes"] + wall["flush"], 1),
-        "file_bytes": run.trajectories.stat().st_size,
+        "search_without_log_cpu_us_per_episode": round(without, 1),
+        "of_that_playing": round(of(False, "play_cpu_s"), 1),
+        "search_with_log_cpu_us_per_episode": round(of(True, "cpu_s"), 1),
+        "difference_of_each_pair_us_per_episode": [round(pair, 1) for pair in pairs],
+        "log_in_all_threads_cpu_us_per_episode": round(log, 2),
+        "of_that_in_the_search_thread": round(of(True, "log_in_search_thread_cpu_s"), 2),
+        "log_in_all_threads_share": round(log / without, 4),
+        "log_in_the_search_thread_share": round(of(True, "log_in_search_thread_cpu_s") / without, 4),
+        "search_wall_us_per_episode": round(of(True, "wall_s"), 1),
+        "of_that_waiting_for_the_log": round(of(True, "log_wait_wall_s"), 1),
+        "file_bytes": int(found[True][0]["file_bytes"]),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budgets", default="3000,20000")
-    budgets = [int(word) for word in parser.parse_args().budgets.split(",")]
-    timed(eenn_agents.search, "search")
-    timed(eenn_agents.ledger, "play")
-    for name in ("add_episodes", "flush"):
-        timed(TrajectoryWriter, name)
-    with tempfile.TemporaryDirectory() as name:
-        searches = [measured(budget, Path(name)) for budget in budgets]
-    claim = "a search spends under 2% of its own thread's CPU time on its log"
-    provenance.write("log_overhead", {"claim": claim, "searches": searches}, [0])
+    parser.add_argument("--tables", default="digits,cifar10")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        dataset, budget, logged = arguments.one
+        print(json.dumps(measure(dataset, int(budget), logged == "1")))
+        return
+    searches = [
+        compared(dataset, int(budget), arguments.repeats)
+        for dataset in arguments.tables.split(",")
+        for budget in arguments.budgets.split(",")
+    ]
+    claim = "CPU time of a search's log, all threads, against that of the same search without a log"
+    provenance.write("log_overhead", {"claim": claim, "repeats": arguments.repeats, "searches": searches}, [0])
 
 
 if __name__ == "__main__":

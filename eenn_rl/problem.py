@@ -49,7 +49,7 @@ def _of_asked_rule(tables: AccuracyTables, config: RunConfig) -> AccuracyTables:
     if config.confidence_rule not in (RunConfig.confidence_rule, tables.confidence_rule):
         raise InvalidValueError(
             f"--confidence-rule {config.confidence_rule}: expected {tables.confidence_rule}, by which the confidences "
-            f"in --tables {config.tables} were measured: leave the option out, or leave out --tables to measure new ones"
+            f"in --tables {config.tables} were measured: leave that option out, or --tables, to measure anew"
         )
     return tables
 

@@ -25,9 +25,11 @@ def rows_of(batch: EpisodeBatch, first_step: int, wall_s: float, packing: Packin
     With `packing`, observations are as they are stored.
     """
     kept = np.arange(batch.actions.shape[1]) < batch.lengths[:, None]
-    steps = {c.name: np.ascontiguousarray(getattr(batch, c.name)[kept], c.dtype) for c in STEPS[packing is not None :]}
+    rows, wanted = np.flatnonzero(kept), STEPS[1:] if packing else STEPS
+    flat = {c.name: getattr(batch, c.name).reshape(kept.size, *getattr(batch, c.name).shape[2:]) for c in wanted}
+    steps = {c.name: flat[c.name].take(rows, 0).astype(c.dtype, copy=False) for c in wanted}
     if packing:
-        steps[FLAGS], steps[VALUES] = packing.pack(batch.observations, kept)
+        steps[FLAGS], steps[VALUES] = packing.pack(batch.observations, batch.lengths)
     lengths = batch.lengths.astype(np.int64)
     episodes = {
         "start": first_step + np.cumsum(lengths) - lengths,
@@ -43,11 +45,12 @@ def rows_of(batch: EpisodeBatch, first_step: int, wall_s: float, packing: Packin
 
 def episode_columns(genomes: npt.NDArray[np.int16], evaluation: EvaluationBatch) -> dict[str, npt.NDArray[Any]]:
     """The columns of /episodes that say what was built and what it is worth."""
-    reasons = evaluation.failures or [None] * len(genomes)
+    failures = evaluation.failures
+    reasons = np.array([_shorten(reason) for reason in failures], _TEXT) if failures else np.zeros(len(genomes), _TEXT)
     return {
         "architecture": genomes,
         **{name: getattr(evaluation, name) for name in _EVALUATED},
-        "failure": np.array([_shorten(reason) for reason in reasons], _TEXT),
+        "failure": reasons,
     }
 
 

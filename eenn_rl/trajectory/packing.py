@@ -22,21 +22,25 @@ class Packing:
     flags: int
     constant: Floats
 
-    def pack(self, observations: Floats, kept: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.uint8], Floats]:
+    def pack(self, observations: Floats, lengths: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.uint8], Floats]:
         """Bits uint8 [s, ceil(flags / 8)], the first value highest, and values float32 [s, v] of the steps to keep.
 
-        Of `observations` [n, T, o], those are `kept` [n, T], at least the first of each episode.
-
-        Raises `InvalidValueError` where a flag is neither 0 nor 1 or an episode's first step has another end.
+        Of `observations` [n, T, o], those are the first `lengths` [n] of each episode, at least one. Raises
+        `InvalidValueError` where, in an episode's first or last step, a flag is neither 0 nor 1 or the end is another
+        one than the run's. (The steps between are as sound: an episode takes no flag and no end back.)
         """
+        kept = np.flatnonzero(np.arange(observations.shape[1]) < lengths[:, None])
         end = observations.shape[2] - len(self.constant)
         words = observations.view(np.uint32)
-        flags = words[:, :, : self.flags]
-        bits = flags == _ONE
-        check(np.array_equal(flags != 0, bits), "observation", "another value", "0 or 1 in its flags")
-        same = words[:, 0, end:] == self.constant.view(np.uint32)
-        check(bool(same.all()), "observation", "another end", "the end that all of this run's share")
-        return np.packbits(bits, axis=2)[kept], observations[:, :, self.flags : end][kept]
+        bits = words[:, :, : self.flags] == _ONE
+        for step in (np.zeros_like(lengths), lengths - 1):
+            seen = words[np.arange(len(words)), step]
+            flags = seen[:, : self.flags]
+            check(bool(((flags == 0) | (flags == _ONE)).all()), "observation", "another value", "0 or 1 in its flags")
+            same = seen[:, end:] == self.constant.view(np.uint32)
+            check(bool(same.all()), "observation", "another end", "the end that all of this run's share")
+        packed = np.packbits(bits, axis=2).reshape(-1, -(-self.flags // 8))
+        return packed[kept], observations.reshape(-1, observations.shape[2])[kept, self.flags : end]
 
     def unpack(self, bits: npt.NDArray[np.uint8], values: Floats) -> Floats:
         """The observations float32 [s, o]."""

@@ -1,9 +1,9 @@
 """Rows: episodes as flat columns, ready to append; their digests; the first difference between two."""
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -94,11 +94,11 @@ def broken_links(rows: Rows, before: bytes) -> npt.NDArray[np.intp]:
     return np.array([i for i, (last, content, link) in enumerate(found) if _link(last, content) != link], np.intp)
 
 
-def _link(before: bytes, content: tuple[memoryview, ...]) -> bytes:
+def _link(before: bytes, content: tuple[bytes, ...]) -> bytes:
     return hashlib.sha256(b"".join((before, *content))).digest()[:DIGEST_BYTES]
 
 
-def _contents(rows: Rows) -> Iterator[tuple[memoryview, ...]]:
+def _contents(rows: Rows) -> Iterator[tuple[bytes, ...]]:
     """The bytes that each episode's digest covers: of packed steps row by row, else column by column."""
     sealed = np.concatenate([as_bytes(rows.episodes[name]) for name in _SEALED], axis=1)
     packed = FLAGS in rows.steps
@@ -110,10 +110,10 @@ def _contents(rows: Rows) -> Iterator[tuple[memoryview, ...]]:
     yield from zip(*parts, strict=True)
 
 
-def _cut(content: npt.NDArray[np.uint8], offsets: npt.NDArray[np.integer]) -> Iterator[memoryview]:
+def _cut(content: npt.NDArray[np.uint8], offsets: npt.NDArray[np.integer]) -> Iterator[bytes]:
     """The bytes of `content` [rows, bytes] between one offset (of rows) and the next."""
-    flat = np.ascontiguousarray(content).reshape(-1).data
-    return (flat[first:last] for first, last in pairwise((offsets * content.shape[1]).tolist()))
+    flat = content.tobytes()
+    return map(flat.__getitem__, itertools.starmap(slice, itertools.pairwise((offsets * content.shape[1]).tolist())))
 
 
 def differing(logged: Rows, found: Rows) -> npt.NDArray[np.bool_]:

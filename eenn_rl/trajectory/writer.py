@@ -64,6 +64,7 @@ class TrajectoryWriter:
         self._flush_cost = 0.0
         self._whole = True
         self._pending: list[Rows] = []
+        self._news = not self._saved
         self._alarm: threading.Timer | None = None
         self._updates = UpdateColumns(published.path, self._columns.get("updates"))
         self._thread = ThreadPoolExecutor(1, "trajectory-writer")
@@ -225,16 +226,17 @@ class TrajectoryWriter:
         for name, value in verification_row(record, genome, start, len(text)).items():
             _place(columns[name], row, np.asarray(value)[np.newaxis])
         _place(stream, start, text)
+        self._news = True
         self._flush()
 
     def _finish(self, finished: bool) -> None:
         if finished:
             self._file.attrs["finished"] = np.int32(1)
-        if finished or self._updates.pending or self._saved < self._total:
-            self._flush()
+            self._news = True
+        self._flush()
 
     def _flush(self) -> None:
-        if not self._whole:
+        if not self._whole or not (self._news or self._updates.pending):
             return
         begun = time.monotonic()
         self._write_pending()
@@ -242,7 +244,7 @@ class TrajectoryWriter:
         self._file.flush()
         self._published.publish(self._overlay.take())
         self._overlay.rebase(self._published.handle)
-        self._saved = self._total
+        self._saved, self._news = self._total, False
         self._flushed = time.monotonic()
         self._flush_cost = self._flushed - begun
 
@@ -260,6 +262,7 @@ class TrajectoryWriter:
             shift = int(rows.episodes["start"][0]) - self._steps
             rows.episodes["start"][:] -= shift
         self._pending.append(rows)
+        self._news = True
         self._steps += len(rows.steps["actions"])
         self._total += len(rows)
         self._check_from = self._total
