@@ -2,11 +2,12 @@
 
     OMP_NUM_THREADS=1 python benchmarks/log_overhead.py [--budgets 3000,20000] [--repeats 3]
 
-The same search, once with its log and once with a recorder that keeps nothing, in turn and each in a process of its own; CPU
-seconds of the whole process (all threads, user and system) from the first to the last line of the search, since other
-work on the machine distorts wall time. Their difference is the log as a whole, wherever it is paid; beside it stand the
-share of the writer's own thread and what the search's thread spends on the log. Both searches play each proposal as an
-episode of the environment, which belongs to the search; its time is told too.
+The same search, once with its log and once with a recorder that keeps nothing, in turn and each in a process of its own;
+CPU seconds of the whole process (all threads, user and system) from the begin to the end of the search, since other
+work on the machine distorts wall time. The difference of a pair is smaller than what two runs of one search differ by on
+a busy machine, so the log is told by thread too: all that other threads than the search's spent, less the same without a
+log, and what the search's own spent in calls of the log. Both searches play each proposal as an episode of the
+environment, which belongs to the search; its time is told too.
 """
 
 import argparse
@@ -33,8 +34,6 @@ from eenn_rl.trajectory import TrajectoryWriter
 CLOCKS = (time.thread_time, time.process_time, time.perf_counter)
 SPENT: dict[str, list[float]] = defaultdict(lambda: [0.0] * len(CLOCKS))
 """By what was called: CPU seconds of the calling thread, of all threads, and wall seconds."""
-WRITER = [0.0]
-"""CPU seconds of the writer's thread."""
 
 
 def timed(owner: Any, name: str) -> None:
@@ -68,8 +67,6 @@ def measure(dataset: str, budget: int, logged: bool) -> dict[str, float]:
     timed(eenn_agents.search, "search")
     timed(eenn_agents.ledger, "play")
     for name in ("add_episodes", "flush"):
-        timed(TrajectoryWriter, name)
-    for name in ("_add", "_flush", "_save_what_is_due"):
         timed(TrajectoryWriter, name)
     if not logged:
         without_log()

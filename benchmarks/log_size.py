@@ -34,10 +34,14 @@ from eenn_rl.run_folder import create_run
 from eenn_rl.serialization import to_json
 from eenn_rl.trajectory import TrajectoryWriter
 from eenn_rl.trajectory.flatten import rows_of
+from eenn_rl.trajectory.packing import Packing
+from eenn_rl.trajectory.schema import FLAGS, VALUES
 
 ROOT = Path(__file__).parent.parent
 PLAYED, BLOCK = 4096, 256
-DEFLATE = {f"deflate {level}": {"compression": "gzip", "compression_opts": level} for level in (1, 3, 4, 9)}
+DEFLATE = {f"deflate {level}": {"compression": "gzip", "compression_opts": level} for level in (1, 3, 9)}
+WIDTHS = (("observations", (300, 60)), (FLAGS, (19, 10, 5)), (VALUES, (11, 4, 1)), ("masks", (36, 12)))
+"""Columns and the widths of their chunks; observations as format 1 stored them, then what format 2 stores of them."""
 OPTIONS: dict[str, dict[str, Any]] = {
     "none": {},
     "lzf": {"compression": "lzf"},
@@ -54,14 +58,14 @@ print(used.ru_utime + used.ru_stime, time.perf_counter() - begun, used.ru_maxrss
 """
 
 
-def compared(batch: EpisodeBatch) -> list[dict[str, Any]]:
-    """Bytes and CPU microseconds per step of the two large columns, in memory, best of three; by width of a chunk."""
-    rows = rows_of(batch, 0, 0.0).steps
+def compared(batch: EpisodeBatch, packing: Packing | None) -> list[dict[str, Any]]:
+    """Bytes and CPU microseconds per step of the large columns, in memory, best of three; by width of a chunk."""
+    rows = {**rows_of(batch, 0, 0.0).steps, **rows_of(batch, 0, 0.0, packing).steps}
     found = []
-    for name, widths in (("observations", (300, 100, 60, 30)), ("masks", (None,))):
+    for name, widths in WIDTHS:
         column = rows[name][:40_000]
         for width in widths:
-            chunks = (256, min(width or column.shape[1], column.shape[1]))
+            chunks = (256 if name == "observations" else 4096, width)
             for label, options in OPTIONS.items():
                 cost, size = stored(column, chunks, options)
                 step = {
@@ -140,10 +144,11 @@ def main() -> None:
     evaluator = make_evaluator(config, tables_or_shipped(config))
     problem = Problem(evaluator, layout_for(evaluator.space))
     batch = play(problem, evaluator.space.sample(np.random.default_rng(0), PLAYED), np.arange(PLAYED))
-    table = compared(batch)
+    meta = describe(evaluator, config.backend)
+    table = compared(batch, meta.packing)
     with tempfile.TemporaryDirectory(dir=ROOT) as name:
         folder = create_run(Path(name) / "run", to_json(config))
-        with TrajectoryWriter.create(folder.trajectories, describe(evaluator, config.backend)) as writer:
+        with TrajectoryWriter.create(folder.trajectories, meta) as writer:
             written = append(writer, batch, count)
         size = folder.trajectories.stat().st_size
         done = subprocess.run([sys.executable, "-c", SHOW, folder.path], capture_output=True, text=True, check=True)
