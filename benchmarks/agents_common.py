@@ -4,15 +4,18 @@ import argparse
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import provenance
 
+from eenn_rl.backbone import Backbone
 from eenn_rl.comparison import Cell, hypervolume, improvements
 from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator
+from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.objective import Objective
 from eenn_rl.plugins import make_backend
 from eenn_rl.problem import shipped_tables
@@ -36,12 +39,20 @@ def tables_of(arguments: argparse.Namespace) -> AccuracyTables:
 def evaluator_of(
     estimator: Estimator, accelerator: str | AcceleratorSpec, objective: Objective | None = None, **space: Any
 ) -> Evaluator:
-    """A fresh evaluator: nothing is remembered from another search."""
+    """A fresh evaluator: nothing is remembered from another search, but the cost of layers and tuned thresholds.
+
+    Both are the same for all agents and change no result, only seconds.
+    """
     spec = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
     backbone = estimator.tables.backbone
     branches = space.pop("branches", estimator.tables.branches)
     choices = SearchSpace(backbone, spec, branches, **space)
-    return Evaluator(choices, make_backend("multicore", spec, backbone), estimator, objective or Objective())
+    return Evaluator(choices, _backend(spec, backbone), estimator, objective or Objective())
+
+
+@lru_cache(8)
+def _backend(spec: AcceleratorSpec, backbone: Backbone) -> HardwareBackend:
+    return make_backend("multicore", spec, backbone)
 
 
 def searched(agent: str, evaluator: Evaluator, budget: int, seed: int, **changes: Any) -> Cell:
@@ -58,7 +69,11 @@ def searched(agent: str, evaluator: Evaluator, budget: int, seed: int, **changes
     )  # fmt: skip
 
 
+def origin_of(tables: AccuracyTables) -> dict[str, str]:
+    """Which tables."""
+    return {"dataset": tables.dataset, "backbone": tables.backbone.name, "fingerprint": tables.fingerprint}
+
+
 def write(name: str, tables: AccuracyTables, data: dict[str, Any], seeds: Iterable[int]) -> None:
     """Write results/`name`.json, with the tables that it stands on."""
-    origin = {"dataset": tables.dataset, "backbone": tables.backbone.name, "fingerprint": tables.fingerprint}
-    provenance.write(name, {"tables": origin, **data}, seeds)
+    provenance.write(name, {"tables": origin_of(tables), **data}, seeds)

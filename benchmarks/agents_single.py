@@ -1,57 +1,73 @@
 """One accelerator at a time, starting untrained: every agent under the same budget, evaluator and log.
 
-    python benchmarks/agents_single.py [--budget 3000] [--seeds 10] [--accelerators quad_edge_tpu,hetero_quad]
+    python benchmarks/agents_single.py [--budget 3000] [--seeds 10] [--datasets digits,cifar10]
+        [--accelerators quad_edge_tpu,hetero_quad] [--keep]
 
-Results: results/agents_single.json. "Best known" is the best reward that any agent found with any seed.
+Results: results/agents_single.json. "Best known" is the best reward that any agent found with any seed. `--keep` lets
+searches in that file stand whose tables and budget are the same, and adds what is missing.
 """
 
 import json
-from collections.abc import Sequence
+from typing import Any
 
-from agents_common import evaluator_of, parser, searched, tables_of, write
-from provenance import RESULTS
+from agents_common import evaluator_of, origin_of, parser, searched
+from provenance import RESULTS, write
 
 from eenn_rl.comparison import Cell, best_known, summarise, table
 from eenn_rl.estimator import Estimator
+from eenn_rl.problem import shipped_tables
 from eenn_rl.serialization import from_json, to_json
 from eenn_rl.tables import AccuracyTables
 
+NAME = "agents_single"
 
-def held(tables: AccuracyTables, budget: int, accelerator: str, agents: Sequence[str]) -> list[Cell]:
-    """The searches of `agents` that an earlier run left in the result file."""
-    path = RESULTS / "agents_single.json"
-    data = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"tables": {}, "budget": 0}
-    if (data["tables"].get("fingerprint"), data["budget"]) != (tables.fingerprint, budget):
+
+def problems_held(budget: int) -> dict[str, Any]:
+    """The problems in the result file, if it was made with the same budget."""
+    path = RESULTS / f"{NAME}.json"
+    data = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return dict(data.get("problems", {})) if data.get("budget") == budget else {}
+
+
+def held(problem: dict[str, Any], tables: AccuracyTables, agents: list[str], seeds: int) -> list[Cell]:
+    """Its searches that stand: of these agents, and on these tables."""
+    if problem.get("tables", {}).get("fingerprint") != tables.fingerprint:
         return []
-    cells = data["accelerators"].get(accelerator, {}).get("cells", [])
-    return [from_json(Cell, cell, str(path)) for cell in cells if cell["agent"] in agents]
+    cells = [from_json(Cell, cell, NAME) for cell in problem["cells"]]
+    return [cell for cell in cells if cell.agent in agents and cell.seed < seeds]
 
 
 def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--budget", type=int, default=3000)
+    options.add_argument("--datasets", default="digits,cifar10")
     options.add_argument("--accelerators", default="quad_edge_tpu,hetero_quad")
     options.add_argument("--agents", default="ppo,local,evolution,nsga2,random")
-    options.add_argument(
-        "--keep", default="", help="agents whose searches in the result file stand, if tables and budget do"
-    )
+    options.add_argument("--keep", action="store_true")
     arguments = options.parse_args()
-    tables = tables_of(arguments)
-    estimator, found = Estimator(tables), {}
+    agents = arguments.agents.split(",")
     budgets = [budget for budget in (100, 300, 1000, 3000) if budget <= arguments.budget]
-    for accelerator in arguments.accelerators.split(","):
-        kept = held(tables, arguments.budget, accelerator, arguments.keep.split(","))
-        cells = kept + [
-            searched(agent, evaluator_of(estimator, accelerator), arguments.budget, seed)
-            for agent in arguments.agents.split(",")
-            for seed in range(arguments.seeds)
-            if not any((cell.agent, cell.seed) == (agent, seed) for cell in kept)
-        ]
-        best = best_known(cells)
-        rows = summarise(cells, budgets, best)
-        print(f"{accelerator}: best known reward {best:.4f}\n{table(rows)}\n", flush=True)
-        found[accelerator] = {"best_known": best, "rows": to_json(rows), "cells": to_json(cells)}
-        write("agents_single", tables, {"budget": arguments.budget, "accelerators": found}, range(arguments.seeds))
+    found = problems_held(arguments.budget) if arguments.keep else {}
+    for dataset in arguments.datasets.split(","):
+        tables = shipped_tables(dataset, "resnet8")
+        estimator = Estimator(tables)
+        for accelerator in arguments.accelerators.split(","):
+            name = f"{dataset}, {accelerator}"
+            cells = held(found.get(name, {}), tables, agents, arguments.seeds)
+            done = {(cell.agent, cell.seed) for cell in cells}
+            cells += [
+                searched(agent, evaluator_of(estimator, accelerator), arguments.budget, seed)
+                for agent in agents
+                for seed in range(arguments.seeds)
+                if (agent, seed) not in done
+            ]
+            best = best_known(cells)
+            rows = summarise(cells, budgets, best)
+            print(f"{name}: best known reward {best:.4f}\n{table(rows)}\n", flush=True)
+            found[name] = {
+                "tables": origin_of(tables), "best_known": best, "rows": to_json(rows), "cells": to_json(cells)
+            }  # fmt: skip
+            write(NAME, {"budget": arguments.budget, "problems": found}, range(arguments.seeds))
 
 
 if __name__ == "__main__":

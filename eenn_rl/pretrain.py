@@ -15,6 +15,7 @@ from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.randomised import core_pool, random_accelerator, random_objective
 from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
+from eenn_rl.tuning import MODES, Mode
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class PretrainSettings:
     entropy: float = option(0.01, "weight of the policy's entropy, falling to a fifth")
     clip: float = option(0.2, "PPO's clip range")
     epochs: int = option(2, "passes over the episodes of each update")
+    stop_after: int | None = option(None, "stop after so many of the updates, with the rates that they have by then")
+    thresholds: Mode = option(
+        "per_exit", "how exits' thresholds are tuned meanwhile: per_exit, or global, which is faster"
+    )
     policy: str | None = option(None, "policy to go on from: a file, or `shipped`; else an untrained one")
     backend: str = option("multicore", "hardware backend that costs the accelerators")
     max_exits: int = option(4, "most exits of an architecture, the last one included")
@@ -39,17 +44,24 @@ class PretrainSettings:
     def __post_init__(self) -> None:
         for name in ("updates", "accelerators", "window", "lifetime", "epochs", "max_exits"):
             check(getattr(self, name) >= 1, name.replace("_", " "), getattr(self, name), "at least 1")
+        check(self.stop_after is None or self.stop_after >= 1, "stop after", self.stop_after, "at least 1, or none")
+        check(self.thresholds in MODES, "thresholds", self.thresholds, "one of " + ", ".join(MODES))
         check(self.episodes >= 2, "episodes", self.episodes, "at least 2: they are compared with each other")
         check(self.learning_rate > 0, "learning rate", self.learning_rate, "more than 0")
         for name in ("lessons", "imitation", "entropy"):
             check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+
+    @property
+    def last_update(self) -> int:
+        """After how many updates it ends."""
+        return self.updates if self.stop_after is None else min(self.updates, self.stop_after)
 
 
 class RandomProblems:
     """Problem number k: an accelerator and an objective drawn from (seed, k); the same tables for all."""
 
     def __init__(self, tables: AccuracyTables, settings: PretrainSettings, seed: int) -> None:
-        self._estimator, self._settings, self._seed = Estimator(tables), settings, seed
+        self._estimator, self._settings, self._seed = Estimator(tables, settings.thresholds), settings, seed
         self._pool, self._make_backend = core_pool(), backend_maker(settings.backend)
 
     def __call__(self, number: int) -> Evaluator:

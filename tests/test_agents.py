@@ -10,13 +10,19 @@ import pytest
 
 import synthetic
 from eenn_agents import checkpoint as files
+from eenn_agents.agent import Task
+from eenn_agents.ledger import Ledger
+from eenn_agents.local import LocalSearch
 from eenn_agents.moves import mutate, neighbours
 from eenn_agents.registry import agent_maker, agent_names
 from eenn_agents.search import search
 from eenn_envs import EENNEnv
+from eenn_envs.core import Problem
+from eenn_envs.layout import layout_for
 from eenn_rl.episodes import EpisodeBatch
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.search import AgentSettings
+from eenn_rl.space import CORE
 
 Synthetic = synthetic.SyntheticEvaluator
 SETTINGS = AgentSettings(budget=200, policy="untrained", policy_share=0.5, episodes_per_update=16)
@@ -257,6 +263,30 @@ def test_mutation_is_legal_and_seeded() -> None:
     first, second = (mutate(space, np.random.default_rng(4), start, 3) for _ in range(2))
     assert np.array_equal(first, second)
     assert space.legal(first[None]).all()
+
+
+def test_a_guided_walk_short_of_accuracy_looks_at_structure_first() -> None:
+    """Where accuracy is short, neighbours that differ in cores alone come last; elsewhere, or unguided, anywhere."""
+    evaluator = Synthetic(synthetic.quad())
+    ledger = Ledger(Problem(evaluator, layout_for(evaluator.space)), 1000, Kept(), 0)
+    task = Task(evaluator, SETTINGS, 0, ledger)
+    genomes = evaluator.space.sample(np.random.default_rng(0), 200)
+    rewards = ledger.evaluate(genomes)
+    short = ledger.qualities(genomes)[0] < evaluator.baseline.floor
+
+    def cores_last(row: int, *, guided: bool) -> bool:
+        walk = LocalSearch(task, genomes[row : row + 1], guided=guided)
+        walk.tell(genomes[row : row + 1], rewards[row : row + 1])
+        queue = walk.state()["queue"]
+        assert len(queue) == len(neighbours(evaluator.space, genomes[row]))
+        cores_only = (queue[:, :, :CORE] == genomes[row, :, :CORE]).all((1, 2))
+        return bool((np.diff(cores_only.astype(int)) >= 0).all())
+
+    assert short.any()
+    assert not short.all()
+    assert all(cores_last(row, guided=True) for row in np.flatnonzero(short)[:5])
+    assert not any(cores_last(row, guided=True) for row in np.flatnonzero(~short)[:5])
+    assert not any(cores_last(row, guided=False) for row in np.flatnonzero(short)[:5])
 
 
 def test_patience_ends_a_search_early() -> None:

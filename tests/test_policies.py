@@ -152,6 +152,17 @@ def test_resumed_pretraining_equals_an_uninterrupted_one(tmp_path: Path) -> None
         Pretraining(make_problem, SMALL, 4).run(NullProgress(), tmp_path / "pretrain.pt")
 
 
+def test_pretraining_stopped_early_keeps_the_schedule_of_all_updates() -> None:
+    """`stop_after` ends where a run of all updates stood then: the same weights, and the policy says how many."""
+    whole = Pretraining(make_problem, SMALL, 3)
+    for _ in range(2):
+        whole.step()
+    stopped = Pretraining(make_problem, replace(SMALL, stop_after=2), 3).run(NullProgress(), None)
+    for name, weight in whole.policy().weights.items():
+        assert np.array_equal(weight, stopped.weights[name]), name
+    assert stopped.info.trained["done"] == 2
+
+
 def test_the_shipped_policy_proposes_feasible_networks() -> None:
     """With no training at all, some of 16 proposals for the default problem hold every constraint and pay off."""
     from eenn_envs.default import default_evaluator
@@ -200,3 +211,7 @@ def test_pretraining_settings_refuse_nonsense() -> None:
     """A group of one has no mean to be compared with."""
     with pytest.raises(InvalidValueError, match="at least 2"):
         PretrainSettings(episodes=1)
+    with pytest.raises(InvalidValueError, match="stop after"):
+        PretrainSettings(stop_after=0)
+    with pytest.raises(InvalidValueError, match="per_exit, global"):
+        PretrainSettings(thresholds="none")  # type: ignore[arg-type]

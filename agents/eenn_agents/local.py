@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from eenn_agents.agent import Agent, State, Task
 from eenn_agents.moves import mutate, neighbours
-from eenn_rl.space import Genomes
+from eenn_rl.space import CORE, Genomes
 
 
 class LocalSearch:
@@ -14,6 +14,9 @@ class LocalSearch:
     After `patience` kicks without a new best it starts from a random architecture; without `restarts` it proposes
     nothing more once the descents from `starts` have ended. Neighbours come in random order and the first that improves
     is taken: per evaluation this beats looking at all of them.
+
+    With `guided`, a walk that is short of accuracy looks at other locations, branches and bits first: accuracy does not
+    depend on cores, and they are most of the neighbours.
     """
 
     def __init__(
@@ -23,11 +26,13 @@ class LocalSearch:
         *,
         restarts: bool = True,
         rng: np.random.Generator | None = None,
+        guided: bool = False,
         chunk: int = 4,
         kick: int = 3,
         patience: int = 4,
     ) -> None:
         self._task, self._rng, self._restarts = task, rng or task.generator(), restarts
+        self._guided = guided
         self._chunk, self._kick, self._patience = chunk, kick, patience
         self._home: Genomes | None = None
         self._here: Genomes | None = None
@@ -60,6 +65,13 @@ class LocalSearch:
             here: Genomes = genomes[best]
             self._here, self._here_reward = here, float(rewards[best])
             self._queue = self._rng.permutation(neighbours(self._task.space, here))
+            if self._guided and self._short_of_accuracy(here):
+                other_cores_only = (self._queue[:, :, :CORE] == here[:, :CORE]).all((1, 2))
+                self._queue = self._queue[np.argsort(other_cores_only, kind="stable")]
+
+    def _short_of_accuracy(self, genome: Genomes) -> bool:
+        accuracy, _ = self._task.ledger.qualities(genome[np.newaxis])
+        return bool(accuracy[0] < self._task.evaluator.baseline.floor)
 
     def _leave(self) -> None:
         """A local optimum: keep it if it is the best since the last restart, then kick or restart."""

@@ -132,7 +132,7 @@ class PolicyAndLocal:
         self._alone = False
 
     def _descent(self, start: Genomes) -> LocalSearch:
-        return LocalSearch(self._task, start, restarts=False, rng=self._rng)
+        return LocalSearch(self._task, start, restarts=False, guided=True, rng=self._rng)
 
     def ask(self) -> Genomes:
         """What the descent under way proposes; after it the policy's proposals; in the end local search's."""
@@ -145,7 +145,7 @@ class PolicyAndLocal:
             proposals = self.policy.ask()
             if len(proposals):
                 return proposals
-        self._local, self._alone = LocalSearch(self._task, self._starts(), rng=self._rng), True
+        self._local, self._alone = LocalSearch(self._task, self._starts(), guided=True, rng=self._rng), True
         return self._local.ask()
 
     def _starts(self) -> Genomes | None:
@@ -182,7 +182,7 @@ class PolicyAndLocal:
         self.policy.restore(state["policy"])
         self._alone, self._local = state["alone"], None
         if state["local"] is not None:
-            self._local = LocalSearch(self._task, restarts=self._alone, rng=self._rng)
+            self._local = LocalSearch(self._task, restarts=self._alone, guided=True, rng=self._rng)
             self._local.restore(state["local"])
         self._rng.bit_generator.state = state["rng"]
 

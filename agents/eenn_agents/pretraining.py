@@ -133,9 +133,9 @@ class Pretraining:
         """All updates that are left; saved in `checkpoint` at least every ten seconds."""
         if checkpoint is not None and checkpoint.exists():
             self.restore(files.load(checkpoint), checkpoint)
-        progress.phase("pretrain", self._settings.updates)
+        progress.phase("pretrain", self._settings.last_update)
         saved = time.monotonic()
-        while self._state.update < self._settings.updates:
+        while self._state.update < self._settings.last_update:
             self.step()
             progress.advance(self._state.update, reward=self._state.reward)
             if checkpoint is not None and time.monotonic() - saved > SAVE_EVERY_S:
