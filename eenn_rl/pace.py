@@ -5,15 +5,16 @@ from collections.abc import Iterator
 
 PORTION_S = 3.0
 """Seconds that one portion should take at most."""
-FIRST = 16
 
 
 class Pace:
-    """Cuts work into portions of `PORTION_S` at most, as far as `least` at a time allows; quick work is cut little."""
+    """Cuts work into portions of `PORTION_S` at most, as far as `least` at a time allows.
+
+    The first one is the smallest; each may be twice as large as the one before, so that quick work is soon not cut.
+    """
 
     def __init__(self, least: int = 1) -> None:
-        self._least = least
-        self._size = max(FIRST, least)
+        self._least = self._size = least
 
     def portions(self, count: int) -> Iterator[slice]:
         """Slices of `count` items, one after the other; what is done before the next one is asked for is timed."""
