@@ -8,11 +8,11 @@ import numpy as np
 
 from eenn_multicore.hierarchy import Hierarchy, hierarchy_of
 from eenn_multicore.latency import latency, outer_demand
-from eenn_multicore.mapping import EPSILON, Floats, Ints, Nest, Rows, allocate, distinct, rows_of
+from eenn_multicore.mapping import EPSILON, Bools, Floats, Ints, Nest, Rows, allocate, distinct, rows_of
 from eenn_multicore.orders import orders, temporal_loops
 from eenn_multicore.problem import Problem
 from eenn_multicore.traffic import analyse, energy_by_memory
-from eenn_multicore.unrolling import Unrolled, unroll
+from eenn_multicore.unrolling import Unrolled, unrollings
 from eenn_rl.hardware import CoreSpec, Dataflow, MemorySpec
 
 Objective = Literal["latency", "energy", "edp"]
@@ -49,14 +49,29 @@ def best_mappings(
 ) -> list[MappedCost]:  # fmt: skip
     """The best mapping of every problem; all must use the same operands."""
     hierarchy = hierarchy_of(core, memories, (True, problems[0].bits[1] > 0, True))
-    unrolled = [unroll(problem, core, hierarchy, dataflow) for problem in problems]
-    order = sorted(range(len(problems)), key=lambda index: unrolled[index].exact)
-    costs: list[MappedCost] = []
-    for chunk in _chunks([unrolled[index] for index in order]):
-        spread = [unrolled[index] for index in order[chunk]]
-        rows = rows_of([problems[index] for index in order[chunk]], spread)
-        costs += _evaluate(rows, hierarchy, spread, objective, cycles_per_operation)
-    return [cost for _, cost in sorted(zip(order, costs, strict=True), key=lambda pair: pair[0])]
+    candidates = [
+        (index, unrolled)
+        for index, problem in enumerate(problems)
+        for unrolled in unrollings(problem, core, hierarchy, dataflow)
+    ]
+    candidates.sort(key=lambda candidate: candidate[1].exact)
+    best: dict[int, tuple[tuple[float, ...], MappedCost]] = {}
+    for chunk in _chunks([unrolled for _, unrolled in candidates]):
+        spread = [unrolled for _, unrolled in candidates[chunk]]
+        rows = rows_of([problems[index] for index, _ in candidates[chunk]], spread)
+        found = _evaluate(rows, hierarchy, spread, objective, cycles_per_operation)
+        for (index, _), one in zip(candidates[chunk], found, strict=True):
+            if index not in best or _less(one[0], best[index][0]):
+                best[index] = one
+    return [best[index][1] for index in range(len(problems))]
+
+
+def _less(goals: tuple[float, ...], others: tuple[float, ...]) -> bool:
+    """Whether the first goal that differs is smaller."""
+    for goal, other in zip(goals, others, strict=True):
+        if abs(goal - other) > EPSILON * other:
+            return goal < other
+    return False
 
 
 def _chunks(unrolled: Sequence[Unrolled]) -> Iterator[slice]:
@@ -72,7 +87,8 @@ def _chunks(unrolled: Sequence[Unrolled]) -> Iterator[slice]:
 
 def _evaluate(
     rows: Rows, hierarchy: Hierarchy, unrolled: Sequence[Unrolled], objective: Objective, cycles_per_operation: float
-) -> list[MappedCost]:
+) -> list[tuple[tuple[float, ...], MappedCost]]:
+    """The best order of every unrolling, and its goals, the least of which is best."""
     nest = Nest(rows)
     allocation = allocate(nest, hierarchy)
     kept = distinct(nest, allocation)
@@ -82,36 +98,40 @@ def _evaluate(
     whole = mean if rows.whole is rows.mean else analyse(nest, hierarchy, allocation, rows.whole)
     energy, outer = energy_by_memory(hierarchy, mean)
     cycles = latency(nest, hierarchy, mean, whole, cycles_per_operation)
-    total, joules = cycles.total, energy.sum(axis=0)
+    total, joules = cycles.total + np.array([one.drain for one in unrolled])[rows.owner], energy.sum(axis=0)
     outputs, weights, inputs = outer_demand(hierarchy, mean, cycles)
-    goals = {"latency": (total, joules), "energy": (joules, total), "edp": (total * joules, total)}[objective]
-    best = _best(rows.owner, allocation.fits, *goals)
+    wanted = {"latency": (total, joules), "energy": (joules, total), "edp": (total * joules, total)}[objective]
+    goals = (~allocation.fits, *((outer,) if hierarchy.below_dram else ()), *wanted)
+    best = _best(rows.owner, goals)
     compute, stall, onload, offload = (
         np.broadcast_to(part, total.shape)[best]
         for part in (cycles.compute, cycles.stall, cycles.onload, cycles.offload)
     )
     return [
-        MappedCost(
-            compute_cycles=float(compute[i]),
-            stall_cycles=float(stall[i]),
-            onload_cycles=float(onload[i]),
-            offload_cycles=float(offload[i]),
-            energy_j_by_memory={memory.name: float(energy[m, row]) for m, memory in enumerate(hierarchy.memories)},
-            outer_bits=float(outer[row]),
-            fits=bool(allocation.fits[row]),
-            outer_demand=(float(inputs[row]), float(outputs[row] + weights[row])),
-            unrolled=unrolled[i],
+        (
+            tuple(float(goal[row]) for goal in goals),
+            MappedCost(
+                compute_cycles=float(compute[i]),
+                stall_cycles=float(stall[i]),
+                onload_cycles=float(onload[i]),
+                offload_cycles=float(offload[i]),
+                energy_j_by_memory={memory.name: float(energy[m, row]) for m, memory in enumerate(hierarchy.memories)},
+                outer_bits=float(outer[row]),
+                fits=bool(allocation.fits[row]),
+                outer_demand=(float(inputs[row]), float(outputs[row] + weights[row])),
+                unrolled=unrolled[i],
+            ),
         )
         for i, row in enumerate(best.tolist())
     ]
 
 
-def _best(owner: Ints, fits: np.ndarray, goal: Floats, second: Floats) -> Ints:
-    """Per owner the row with the least goal, then the least second goal, then the first; fitting rows before others."""
+def _best(owner: Ints, goals: Sequence[Floats | Bools]) -> Ints:
+    """Per owner the row with the least first goal, among those the least second and so on, then the first."""
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
-    penalty = np.where(fits, 0.0, 1e30)
-    goal, second = goal + penalty, second.copy()
-    least = np.minimum.reduceat(goal, starts)
-    second[goal > least[owner] * (1 + EPSILON)] = np.inf
-    ties = np.flatnonzero(second == np.minimum.reduceat(second, starts)[owner])
+    left = np.ones(owner.size, bool)
+    for goal in goals:
+        values = np.where(left, goal, np.inf)
+        left &= values <= np.minimum.reduceat(values, starts)[owner] * (1 + EPSILON)
+    ties = np.flatnonzero(left)
     return ties[np.unique(owner[ties], return_index=True)[1]]

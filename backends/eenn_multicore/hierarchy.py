@@ -39,6 +39,8 @@ class Hierarchy:
     levels: tuple[tuple[int, ...], ...]
     feeds: tuple[tuple[int, ...], ...]
     ports: tuple[tuple[Port, ...], ...]
+    below_dram: bool
+    """Whether the outermost memory is the accelerator's DRAM."""
 
     def level_of(self, operand: int, memory: int) -> int | None:
         """The level of `operand` that `memory` is; None where it does not serve it."""
@@ -53,7 +55,7 @@ class Hierarchy:
 
 
 def hierarchy_of(core: CoreSpec, memories: tuple[MemorySpec, ...], in_use: tuple[bool, bool, bool]) -> Hierarchy:
-    """The levels of `memories` around the array of `core`, for the operands `in_use`."""
+    """The levels of `memories` around the array of `core`, for the operands `in_use`; one more than its own is DRAM."""
     kept = tuple(m for m in memories if any(used and OPERANDS[op] in m.operands for op, used in enumerate(in_use)))
     levels = tuple(
         tuple(i for i, m in enumerate(kept) if OPERANDS[op] in m.operands) if used else ()
@@ -62,7 +64,9 @@ def hierarchy_of(core: CoreSpec, memories: tuple[MemorySpec, ...], in_use: tuple
     feeds = tuple(
         tuple(_first_serving(kept, levels[op], dimension.name) for dimension in core.array) for op in range(3)
     )
-    return Hierarchy(kept, levels, feeds, tuple(_ports(memory, index, levels) for index, memory in enumerate(kept)))
+    ports = tuple(_ports(memory, index, levels) for index, memory in enumerate(kept))
+    below_dram = len(memories) > len(core.memories) and kept[-1] is memories[-1]
+    return Hierarchy(kept, levels, feeds, ports, below_dram)
 
 
 def _first_serving(memories: tuple[MemorySpec, ...], levels: tuple[int, ...], dimension: str) -> int:

@@ -272,37 +272,41 @@ def distinct(nest: Nest, allocation: Allocation) -> Ints:
 
 
 def allocate(nest: Nest, hierarchy: Hierarchy) -> Allocation:
-    """Fill the memories from the innermost outwards."""
+    """Fill the memories from the innermost outwards; what a memory cannot keep, those inside it give up, too."""
     rows = nest.rows
     width = len(rows.sizes)
-    current = [np.zeros(rows.count, np.int64) for _ in range(3)]
-    held: list[list[Ints]] = [[], [], []]
+    kept: list[list[Ints]] = [[], [], []]
     fits = np.ones(rows.count, bool)
     for index, memory in enumerate(hierarchy.memories):
         served = [
             op for name in memory.operands for op in range(3)
             if ("output", "weight", "input")[op] == name and index in hierarchy.levels[op]
         ]  # fmt: skip
-        options = [_options(nest, hierarchy, op, index, current[op]) for op in served]
+        options = [_options(nest, hierarchy, op, index, kept[op]) for op in served]
         outermost = [hierarchy.levels[op][-1] == index for op in served]
-        chosen, possible = _choose(nest, options, outermost, [current[op] for op in served], float(memory.size_bits))
+        chosen, possible = _choose(nest, options, outermost, float(memory.size_bits))
         fits &= possible
-        for op, position, last in zip(served, chosen, outermost, strict=True):
-            current[op] = np.full(rows.count, width) if last else position
-            held[op].append(current[op] if last else nest.after_irrelevant[op][current[op], nest.at])
+        for op, position in zip(served, chosen, strict=True):
+            kept[op] = [*(np.minimum(inner, position) for inner in kept[op]), position]
+    held = [
+        [nest.after_irrelevant[op][position, nest.at] for position in positions[:-1]]
+        + [np.full(rows.count, width) for _ in positions[-1:]]
+        for op, positions in enumerate(kept)
+    ]
     return Allocation(held, fits)
 
 
-def _options(nest: Nest, hierarchy: Hierarchy, operand: int, memory: int, current: Ints) -> Floats:
-    """[position, rows]: bits that `memory` needs to keep all loops up to a position."""
+def _options(nest: Nest, hierarchy: Hierarchy, operand: int, memory: int, kept: list[Ints]) -> Floats:
+    """[position, rows]: bits that `memory` needs to keep all loops up to a position; those inside it keep `kept`."""
     rows = nest.rows
     level = hierarchy.levels[operand].index(memory)
     feeds = hierarchy.feeds[operand]
     size = nest.elements(operand, rows.mean.inside(feeds, level))
     bits = rows.bits[operand]
     if operand == O:
+        inner = np.minimum(np.arange(len(nest.iterations))[:, None], kept[-1] if kept else 0)
         bits = np.where(
-            nest.reduces_outside[current, nest.at] | rows.mean.reduces_above(feeds, level),
+            nest.reduces_outside[inner, nest.at] | rows.mean.reduces_above(feeds, level),
             rows.partial_bits,
             bits,
         )
@@ -312,22 +316,19 @@ def _options(nest: Nest, hierarchy: Hierarchy, operand: int, memory: int, curren
     return np.broadcast_to(size, nest.iterations.shape)
 
 
-def _choose(
-    nest: Nest, options: list[Floats], outermost: list[bool], current: list[Ints], capacity: float
-) -> tuple[list[Ints], Bools]:
+def _choose(nest: Nest, options: list[Floats], outermost: list[bool], capacity: float) -> tuple[list[Ints], Bools]:
     """For each operand the position with the least traffic from above; those that do not fit together give way."""
     position = np.arange(len(nest.iterations))[:, None]
     best, room, allowed_sets, traffics = [], np.zeros(nest.rows.count), [], []
     possible = np.ones(nest.rows.count, bool)
-    for size, last, now in zip(options, outermost, current, strict=True):
+    for size, last in zip(options, outermost, strict=True):
         if last:
-            allowed = np.broadcast_to(position == len(position) - 1, size.shape)
-            possible &= size[-1] <= capacity
+            allowed = (position == len(position) - 1) & (size <= capacity)
             traffic = np.zeros_like(size)
         else:
-            allowed = (position >= now) & (size <= capacity)
-            possible &= size[now, nest.at] <= capacity
+            allowed = size <= capacity
             traffic = size * (nest.total / nest.iterations)
+        possible &= allowed.any(axis=0)
         limited = np.where(allowed, traffic, np.inf)
         least = limited.min(axis=0)
         choice = len(position) - 1 - np.argmax((limited <= least * (1 + EPSILON))[::-1], axis=0)

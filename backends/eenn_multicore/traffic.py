@@ -40,6 +40,8 @@ class Operand:
     top_irrelevant: list[Floats]
     instances: list[Floats]
     """Per level: instances of the memory in use."""
+    outer_elements: Floats
+    """Elements that leave the outermost level per period, not rounded."""
 
 
 def analyse(nest: Nest, hierarchy: Hierarchy, allocation: Allocation, spread: Spread) -> list[Operand | None]:
@@ -60,8 +62,8 @@ def _operand(nest: Nest, hierarchy: Hierarchy, op: int, held: list[Ints], unroll
     levels = len(hierarchy.levels[op])
     bounds = [np.zeros(rows.count, np.int64), *held]
     inside = [unrolled.inside(feeds, level) for level in range(levels)]
-    elements = [np.ones(rows.count)]
-    elements += [np.round(nest.elements(op, inside[level], held[level])) for level in range(levels)]
+    exact = [np.ones(rows.count), *(nest.elements(op, inside[level], held[level]) for level in range(levels))]
+    elements = [np.round(held_elements) for held_elements in exact]
     alone = [np.ones(rows.count)]
     alone += [nest.alone(op, inside[level]) for level in range(levels)]
     spread = [np.round(alone[level + 1] / alone[level]) for level in range(levels)]
@@ -84,6 +86,7 @@ def _operand(nest: Nest, hierarchy: Hierarchy, op: int, held: list[Ints], unroll
         [_run(nest, nest.relevant_from[op], bounds[level], held[level]) for level in range(levels)],
         [_run(nest, nest.irrelevant_from[op], bounds[level], held[level]) for level in range(levels)],
         [np.round(unrolled.above(feeds, level).prod(axis=0)) for level in range(levels)],
+        exact[-2] * alone[-1] / alone[-2],
     )
 
 
@@ -135,7 +138,8 @@ def _output_movements(
 def energy_by_memory(hierarchy: Hierarchy, operands: list[Operand | None]) -> tuple[Floats, Floats]:
     """Energy (J) [memories, rows] of all accesses, and bits that pass the outermost memory's ports [rows].
 
-    A port's energy is stated for its full width and is paid in granules of its narrowest access.
+    A port's energy is stated for its full width and is paid in granules of its narrowest access. The bits are those of
+    the mean tiles: rounded to elements, two ways to move the same data would seem to differ.
     """
     rows = next(op for op in operands if op).held_bits[0].shape
     energy = np.zeros((len(hierarchy.memories), *rows))
@@ -156,7 +160,7 @@ def energy_by_memory(hierarchy: Hierarchy, operands: list[Operand | None]) -> tu
             read = direction in (TO_LOW, TO_HIGH)
             energy[index] += accesses * (memory.read_energy_j if read else memory.write_energy_j)
             if index == len(hierarchy.memories) - 1:
-                outer_bits += movement.elements * movement.bits * movement.count * operand.instances[level]
+                outer_bits += operand.outer_elements * movement.bits * movement.count * operand.instances[level]
     return energy, outer_bits
 
 

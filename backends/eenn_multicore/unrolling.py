@@ -8,7 +8,7 @@ Equally good ones are told apart by a fixed order of the loops, so that results 
 
 from dataclasses import dataclass
 from functools import cache
-from math import ceil, prod
+from math import ceil, inf, prod
 
 from eenn_multicore.hierarchy import Hierarchy
 from eenn_multicore.problem import IRRELEVANT, LOOPS, O, Problem
@@ -49,34 +49,63 @@ def divisors(number: int) -> tuple[int, ...]:
     return tuple(d for d in range(number, 0, -1) if number % d == 0)
 
 
-def unroll(problem: Problem, core: CoreSpec, hierarchy: Hierarchy, dataflow: Dataflow | None) -> Unrolled:
-    """The unrolling of `problem`: the dataflow's where it is fixed, the best one where it is free."""
-    limits = _limits(problem, core, hierarchy)
+def unrollings(problem: Problem, core: CoreSpec, hierarchy: Hierarchy, dataflow: Dataflow | None) -> list[Unrolled]:
+    """The unrolling of `problem`: the dataflow's where it is fixed, the best one where it is free.
+
+    Below a DRAM those follow that it would have if the innermost memories had less room, so that a larger register only
+    adds to the choice. Memories that serve the whole array are taken to hold one element for each of its units.
+    """
+    shared = [
+        [dimension.name in hierarchy.memories[levels[0]].served for dimension in core.array] if levels else []
+        for levels in hierarchy.levels
+    ]
+    rooms = [_room(problem, hierarchy, operand) for operand in range(len(hierarchy.levels))]
+    found: dict[tuple[Factors, ...], Unrolled] = {}
+    waiting, seen = [rooms], [rooms]
+    for room in waiting:
+        chosen = _chosen(problem, core, hierarchy, dataflow, room)
+        found.setdefault(chosen, _spread(problem, core, chosen))
+        for operand, along in enumerate(shared if hierarchy.below_dram else ()):
+            width = prod(
+                factor for choice, here in zip(chosen, along, strict=False) if here
+                for loop, factor in choice if problem.relevance[operand][loop] != IRRELEVANT
+            )  # fmt: skip
+            smaller = [*room[:operand], width - 1, *room[operand + 1 :]]
+            if width > 1 and not all(along) and smaller not in seen:
+                waiting.append(smaller)
+                seen.append(smaller)
+    return list(found.values())
+
+
+def _room(problem: Problem, hierarchy: Hierarchy, operand: int) -> float:
+    """Elements of an operand that its innermost memory has room for."""
+    bits = problem.partial_bits if operand == O else problem.bits[operand]
+    levels = hierarchy.levels[operand]
+    return max(1.0, hierarchy.memories[levels[0]].size_bits / bits) if bits and levels else inf
+
+
+def _chosen(
+    problem: Problem, core: CoreSpec, hierarchy: Hierarchy, dataflow: Dataflow | None, rooms: list[float]
+) -> tuple[Factors, ...]:
+    """The factors on each array dimension with `rooms` elements in the innermost memories."""
+    limits = _limits(problem, core, hierarchy, rooms)
     fixed: list[Factors | None] = [None] * len(core.array)
     if dataflow:
         fixed = _fixed(problem, core, limits, dataflow)
-    chosen = _search(problem, limits, fixed)
-    chosen = _within_capacity(problem, hierarchy, core, chosen)
-    drain = sum(
-        max(prod(factor for _, factor in choice) - 1, 0)
-        for choice, dimension in zip(chosen, core.array, strict=True)
-        if dimension.systolic
-    )
-    return _spread(problem, chosen, drain)
+    return _within_capacity(problem, hierarchy, core, _search(problem, limits, fixed), rooms)
 
 
-def _limits(problem: Problem, core: CoreSpec, hierarchy: Hierarchy) -> list[list[int]]:
+def _limits(problem: Problem, core: CoreSpec, hierarchy: Hierarchy, rooms: list[float]) -> list[list[int]]:
     """[dimension][loop]: the widest unrolling that the array, the layer and the innermost memories' sizes allow.
 
     Ports do not count: one too narrow to feed every unit in a cycle stalls them, so that a wider one is never slower.
     """
     limits = [[min(size, dimension.size) for size in problem.sizes] for dimension in core.array]
     for operand, levels in enumerate(hierarchy.levels):
-        bits = problem.partial_bits if operand == O else problem.bits[operand]
-        if not bits or not levels:
+        if rooms[operand] == inf:
             continue
         memory = hierarchy.memories[levels[0]]
-        room = max(1, memory.size_bits // bits)
+        room = int(rooms[operand])
         for place, dimension in enumerate(core.array):
             if dimension.name in memory.served:
                 for loop, kind in enumerate(problem.relevance[operand]):
@@ -145,7 +174,7 @@ def _options(limits: list[int], order: tuple[int, ...]) -> list[tuple[Factors, i
 
 
 def _within_capacity(
-    problem: Problem, hierarchy: Hierarchy, core: CoreSpec, chosen: tuple[Factors, ...]
+    problem: Problem, hierarchy: Hierarchy, core: CoreSpec, chosen: tuple[Factors, ...], rooms: list[float]
 ) -> tuple[Factors, ...]:
     """Shrink factors until the elements unrolled below an innermost memory fit into it."""
     factors = [list(choice) for choice in chosen]
@@ -153,8 +182,6 @@ def _within_capacity(
         if not levels:
             continue
         memory = hierarchy.memories[levels[0]]
-        bits = problem.partial_bits if operand == O else problem.bits[operand]
-        room = memory.size_bits / bits if bits else float("inf")
         places = [
             (place, index)
             for place, dimension in enumerate(core.array)
@@ -162,7 +189,7 @@ def _within_capacity(
             for index, (loop, _) in enumerate(factors[place])
             if problem.relevance[operand][loop] != IRRELEVANT
         ]
-        while places and prod(factors[p][i][1] for p, i in places) > room:
+        while places and prod(factors[p][i][1] for p, i in places) > rooms[operand]:
             place, index = max(places, key=lambda at: factors[at[0]][at[1]][1])
             loop, factor = factors[place][index]
             if factor == 1:
@@ -171,7 +198,7 @@ def _within_capacity(
     return tuple(tuple((loop, factor) for loop, factor in choice if factor > 1) for choice in factors)
 
 
-def _spread(problem: Problem, chosen: tuple[Factors, ...], drain: int) -> Unrolled:
+def _spread(problem: Problem, core: CoreSpec, chosen: tuple[Factors, ...]) -> Unrolled:
     """Divide each loop over its factors and the iterations left; the widest factor takes up the remainder."""
     mean = [[1.0] * len(LOOPS) for _ in chosen]
     whole = [[1.0] * len(LOOPS) for _ in chosen]
@@ -192,4 +219,9 @@ def _spread(problem: Problem, chosen: tuple[Factors, ...], drain: int) -> Unroll
         for place in range(len(chosen)):
             left = ceil(left / mean[place][loop] - 1e-9)
         temporal[loop] = max(1, left)
+    drain = sum(
+        max(prod(factor for _, factor in choice) - 1, 0)
+        for choice, dimension in zip(chosen, core.array, strict=True)
+        if dimension.systolic
+    )
     return Unrolled(tuple(map(tuple, mean)), tuple(map(tuple, whole)), tuple(temporal), drain)
