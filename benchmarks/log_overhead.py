@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/log_overhead.py [--budgets 3000,20000] [--repeats 3]
 
 The same search, once with its log and once with a recorder that keeps nothing, in turn, each in a process of its own.
-CPU seconds of the whole process (all threads, user and system) are compared, since wall time tells what else the machine
+CPU seconds of the whole process (all threads, user and system) are compared, since wall time tells what else the host
 was doing. The difference of a pair is smaller than what two runs of one search differ by on a busy machine, so the log
 is told by thread too: all that other threads than the search's spent, less the same without a log, and what the
 search's own spent in calls of the log. Both searches play each proposal as an episode of the environment, which
