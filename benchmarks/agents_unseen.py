@@ -4,7 +4,8 @@
 
 The machines are drawn from another seed than pretraining's, after the policy was frozen; those of Stream's package were
 drawn by nobody. "Best known" is the best of all searches and proposals on that machine, and of hill climbing from 4,096
-random architectures. Results: results/agents_unseen.json.
+random architectures. Results: results/agents_unseen.json for resnet8, results/agents_unseen_<backbone>.json for others,
+whose tables `--tables` names.
 """
 
 from pathlib import Path
@@ -82,7 +83,13 @@ def main() -> None:
     data = {"policy": trained_of(arguments.policy, tables), "budget": arguments.budget}
     data |= {"random": summary(rows[: arguments.accelerators]), "stream": summary(rows[arguments.accelerators :])}
     print(data)
-    write("agents_unseen", tables, _finite({**data, "machines": rows}), [0])
+    backbone = tables.backbone.name
+    write(
+        "agents_unseen" if backbone == "resnet8" else f"agents_unseen_{backbone}",
+        tables,
+        _finite({**data, "machines": rows}),
+        [0],
+    )
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:

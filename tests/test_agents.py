@@ -16,6 +16,7 @@ from eenn_agents.local import LocalSearch
 from eenn_agents.moves import mutate, neighbours
 from eenn_agents.registry import agent_maker, agent_names
 from eenn_agents.search import search
+from eenn_agents.surrogate import features, most_promising_first
 from eenn_envs import EENNEnv
 from eenn_envs.core import Problem
 from eenn_envs.layout import layout_for
@@ -287,6 +288,30 @@ def test_a_guided_walk_short_of_accuracy_looks_at_structure_first() -> None:
     assert all(cores_last(row, guided=True) for row in np.flatnonzero(short)[:5])
     assert not any(cores_last(row, guided=True) for row in np.flatnonzero(~short)[:5])
     assert not any(cores_last(row, guided=False) for row in np.flatnonzero(short)[:5])
+
+
+def test_the_linear_model_ranks_neighbours_better_than_chance() -> None:
+    """From 300 random evaluations, the promising half of fresh architectures holds most of their best tenth."""
+    evaluator = Synthetic(synthetic.quad())
+    ledger = Ledger(Problem(evaluator, layout_for(evaluator.space)), 1000, Kept(), 0)
+    rng = np.random.default_rng(0)
+    fresh = evaluator.space.sample(rng, 200)
+    assert (most_promising_first(ledger, fresh) == np.arange(200)).all()
+    ledger.evaluate(evaluator.space.sample(rng, 300))
+    order = most_promising_first(ledger, fresh)
+    assert sorted(order) == list(range(200))
+    best = np.argsort(-evaluator.score_batch(fresh).reward)[:20]
+    assert np.isin(best, order[:100]).sum() >= 15
+
+
+def test_features_say_what_every_block_runs_on() -> None:
+    """A block has its stage's bits and allocation; only the block of an exit has a branch and its core."""
+    space = synthetic.quad()
+    genomes = space.sample(np.random.default_rng(0), 50)
+    exits = (genomes[:, :, 0] >= 0).sum(1)
+    blocks = space.last_location + 1
+    assert (features(space, genomes).sum(1) == 2 * blocks + 2 * exits).all()
+    assert len(np.unique(features(space, genomes), axis=0)) == len(np.unique(genomes, axis=0))
 
 
 def test_patience_ends_a_search_early() -> None:

@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from eenn_agents.agent import Agent, State, Task
 from eenn_agents.moves import mutate, neighbours
+from eenn_agents.surrogate import most_promising_first
 from eenn_rl.space import CORE, Genomes
 
 
@@ -15,8 +16,9 @@ class LocalSearch:
     nothing more once the descents from `starts` have ended. Neighbours come in random order and the first that improves
     is taken: per evaluation this beats looking at all of them.
 
-    With `guided`, a walk that is short of accuracy looks at other locations, branches and bits first: accuracy does not
-    depend on cores, and they are most of the neighbours.
+    With `guided`, a linear model of what has been evaluated says which neighbours to look at first (`surrogate`), and a
+    walk that is short of accuracy looks at other locations, branches and bits before cores: accuracy does not depend
+    on those, and they are most of the neighbours.
     """
 
     def __init__(
@@ -65,9 +67,11 @@ class LocalSearch:
             here: Genomes = genomes[best]
             self._here, self._here_reward = here, float(rewards[best])
             self._queue = self._rng.permutation(neighbours(self._task.space, here))
-            if self._guided and self._short_of_accuracy(here):
-                other_cores_only = (self._queue[:, :, :CORE] == here[:, :CORE]).all((1, 2))
-                self._queue = self._queue[np.argsort(other_cores_only, kind="stable")]
+            if self._guided:
+                self._queue = self._queue[most_promising_first(self._task.ledger, self._queue)]
+                if self._short_of_accuracy(here):
+                    other_cores_only = (self._queue[:, :, :CORE] == here[:, :CORE]).all((1, 2))
+                    self._queue = self._queue[np.argsort(other_cores_only, kind="stable")]
 
     def _short_of_accuracy(self, genome: Genomes) -> bool:
         accuracy, _ = self._task.ledger.qualities(genome[np.newaxis])
