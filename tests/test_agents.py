@@ -13,11 +13,13 @@ from eenn_agents import checkpoint as files
 from eenn_agents.agent import Task
 from eenn_agents.ledger import Ledger
 from eenn_agents.local import LocalSearch
+from eenn_agents.model import build_model
 from eenn_agents.moves import mutate, neighbours
+from eenn_agents.ppo import PolicyAndLocal
 from eenn_agents.registry import agent_maker, agent_names
 from eenn_agents.search import search
 from eenn_agents.surrogate import features, most_promising_first
-from eenn_envs import EENNEnv
+from eenn_envs import EENNEnv, EENNVectorEnv
 from eenn_envs.core import Problem
 from eenn_envs.layout import layout_for
 from eenn_rl.episodes import EpisodeBatch
@@ -288,6 +290,19 @@ def test_a_guided_walk_short_of_accuracy_looks_at_structure_first() -> None:
     assert all(cores_last(row, guided=True) for row in np.flatnonzero(short)[:5])
     assert not any(cores_last(row, guided=True) for row in np.flatnonzero(~short)[:5])
     assert not any(cores_last(row, guided=False) for row in np.flatnonzero(short)[:5])
+
+
+def test_a_policy_that_proposes_nothing_feasible_gives_way_to_the_static_network() -> None:
+    """Where no proposal is feasible the first descent starts from the network without exits, which is."""
+    evaluator = Synthetic(synthetic.quad())
+    ledger = Ledger(Problem(evaluator, layout_for(evaluator.space)), 1000, Kept(), 0)
+    model = build_model(EENNVectorEnv(evaluator, 1), 0)
+    agent = PolicyAndLocal(Task(evaluator, SETTINGS, 0, ledger), model, trained=True)
+    proposed = agent.ask()
+    rewards = np.full(len(proposed), -1.0)
+    agent.tell(proposed, rewards)
+    static = evaluator.static_costs(evaluator.static_bits)[0]
+    assert (agent.ask()[0] == static).all()
 
 
 def test_the_linear_model_ranks_neighbours_better_than_chance() -> None:

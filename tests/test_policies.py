@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,17 @@ from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import layout_for
 from eenn_envs.vector import EENNVectorEnv
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError
+from eenn_rl.hardware import load_accelerator
 from eenn_rl.objective import Objective
 from eenn_rl.pretrain import PretrainSettings
 from eenn_rl.progress import NullProgress
 from eenn_rl.randomised import core_pool, random_accelerator, random_objective
 from eenn_rl.search import AgentSettings
+from eenn_rl.space import SearchSpace
+from eenn_rl.zoo import make_backbone
 
 Synthetic = synthetic.SyntheticEvaluator
+POLICIES = Path(str(resources.files("eenn_agents"))) / "policies"
 SMALL = PretrainSettings(updates=6, accelerators=3, episodes=4, window=4, lifetime=1, lessons=16)
 
 
@@ -161,6 +166,17 @@ def test_pretraining_stopped_early_keeps_the_schedule_of_all_updates() -> None:
     for name, weight in whole.policy().weights.items():
         assert np.array_equal(weight, stopped.weights[name]), name
     assert stopped.info.trained["done"] == 2
+
+
+@pytest.mark.parametrize("path", sorted(POLICIES.glob("*.npz")), ids=lambda path: path.stem)
+def test_every_shipped_policy_fits_its_backbone(path: Path) -> None:
+    """It is small, and `train` begins with it on the default accelerator without being told to."""
+    backbone = make_backbone(path.stem, (1, 16, 16), 10)
+    space = SearchSpace(backbone, load_accelerator("quad_edge_tpu"))
+    found = policy_for(None, layout_for(space), backbone.name)
+    assert found is not None
+    assert found.info.backbone == path.stem
+    assert path.stat().st_size < 1_000_000
 
 
 def test_the_shipped_policy_proposes_feasible_networks() -> None:

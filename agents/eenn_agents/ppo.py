@@ -122,7 +122,7 @@ class PolicyAndLocal:
     proposes only what is known, local search goes on alone from the best known.
 
     An untrained policy knows nothing of the problem, and few architectures are feasible. The network without exits is,
-    so a descent from there comes first.
+    so a descent from there comes first; with a trained policy, it comes where nothing that it proposed is feasible.
     """
 
     def __init__(self, task: Task, model: EpisodicPPO, *, trained: bool) -> None:
@@ -162,7 +162,9 @@ class PolicyAndLocal:
         else:
             self.policy.tell(genomes, rewards)
             if len(rewards):
-                self._local = self._descent(genomes[[int(np.argmax(rewards))]])
+                nothing_feasible = self._task.ledger.best is None
+                best = genomes[[int(np.argmax(rewards))]]
+                self._local = self._descent(_static(self._task) if nothing_feasible else best)
         if self._task.settings.tensorboard and self._task.ledger.best is not None:
             for name, value in zip(("best_reward", "its_accuracy"), self._task.ledger.best, strict=True):
                 self.policy.model.logger.record(f"search/{name}", value)
