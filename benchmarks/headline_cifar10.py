@@ -109,7 +109,7 @@ def answer(
         f"{question.name}: {100 * best.elp_reduction:.1f}% against 8 bits, {100 * best.elp_reduction_best_bits:.1f}% "
         f"against the best static; accuracy {100 * best.measured.accuracy:.2f} "
         f"({100 * best.measured.accuracy_difference:+.2f}, 95% {best.measured.accuracy_difference_interval}); "
-        f"{'holds' if best.feasible else 'misses: ' + ', '.join(item.name for item in best.violations)}",
+        f"{'holds' if best.feasible else 'misses: ' + '; '.join(str(item) for item in best.violations)}",
         flush=True,
     )
     return {
