@@ -60,6 +60,9 @@ class RunConfig:
     thresholds: Mode = option("per_exit", "confidence thresholds: one per exit, or one for all exits")
     verify: int = option(3, "how many of the best architectures are trained in full and verified")
     workers: int = option(2, "processes that train in full at a time; the results do not depend on it")
+    threads: int = option(
+        1, "threads for the shared weights; small networks are slower with more, and results differ in the last bits"
+    )
     objective: Objective = group(Objective)
     search: AgentSettings = group(AgentSettings)
     supernet: SupernetSettings = group(SupernetSettings, "supernet")
@@ -82,6 +85,7 @@ class RunConfig:
         check(self.backend_limit_s > 0, "backend_limit", self.backend_limit_s, "more than 0")
         check(self.backend_workers >= 1, "backend_workers", self.backend_workers, "at least 1")
         check(self.workers >= 1, "workers", self.workers, "at least 1")
+        check(self.threads >= 1, "threads", self.threads, "at least 1")
 
 
 PROBLEM_FIELDS = (

@@ -139,19 +139,21 @@ def estimate(folder: RunFolder, settings: RunConfig, dataset: LazyDataset, progr
 
 
 def _measured_tables(folder: RunFolder, settings: RunConfig, dataset: "Dataset", progress: Progress) -> AccuracyTables:
+    from eenn_rl.networks.loop import threads
     from eenn_rl.networks.measure import measure_tables
     from eenn_rl.networks.supernet import train_supernet
 
     backbone = make_backbone(settings.backbone, dataset.input_shape, dataset.num_classes)
-    supernet = train_supernet(
-        backbone, dataset, settings.supernet, settings.seed, progress, folder.checkpoints,
-        branches=settings.branches, bits=settings.bits,
-    )  # fmt: skip
-    supernet.save(folder.weights / "supernet.pt")
-    return measure_tables(
-        supernet, dataset, rule=settings.confidence_rule, calibrated=settings.calibrated, progress=progress,
-        checkpoint=folder.checkpoints / "measure.pt",
-    )  # fmt: skip
+    with threads(settings.threads):
+        supernet = train_supernet(
+            backbone, dataset, settings.supernet, settings.seed, progress, folder.checkpoints,
+            branches=settings.branches, bits=settings.bits,
+        )  # fmt: skip
+        supernet.save(folder.weights / "supernet.pt")
+        return measure_tables(
+            supernet, dataset, rule=settings.confidence_rule, calibrated=settings.calibrated, progress=progress,
+            checkpoint=folder.checkpoints / "measure.pt",
+        )  # fmt: skip
 
 
 def _guessed_tables(_: RunFolder, settings: RunConfig, dataset: "Dataset", progress: Progress) -> AccuracyTables:

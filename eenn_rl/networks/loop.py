@@ -6,9 +6,9 @@ be kept, and a checkpoint is the network, the optimiser and the step's number.
 
 import hashlib
 import io
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import cos, pi
 from pathlib import Path
 from typing import Any, Protocol
@@ -190,9 +190,12 @@ def evaluation_batches(n: int, size: int = 512) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
-def worker_threads() -> int:
-    """Threads for one process that works alone: the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-Stop = Callable[[], bool]
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within, torch computes with `count` threads. Sums of several differ from those of one in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -10,8 +10,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from eenn_rl.errors import check
 from eenn_rl.levels import confidence_levels
 from eenn_rl.networks.confidence import confidence, fit_temperature
 from eenn_rl.networks.data import Dataset
-from eenn_rl.networks.loop import save_state
+from eenn_rl.networks.loop import save_state, threads
 from eenn_rl.networks.settings import TrainingSettings, training_settings_for
 from eenn_rl.networks.training import TrainedNetwork, train_full, train_plain, training_identity
 from eenn_rl.progress import NullProgress, Progress
@@ -271,7 +270,7 @@ def train_and_measure(
     open_jobs = [job for job in dict.fromkeys(jobs) if not job.file(checkpoint_dir, "npz").exists()]
     progress = progress or NullProgress()
     if open_jobs and settings.plain_share:
-        with _one_thread():
+        with threads(1):
             train_plain(architectures[0].backbone, dataset.to(device), settings, seed, progress, checkpoint_dir)
     progress.phase("full training", len(open_jobs))
     for job in open_jobs:
@@ -284,19 +283,9 @@ def train_and_measure(
 
 
 def _run_here(jobs: Sequence[_Job], dataset: Dataset, folder: Path, progress: Progress) -> None:
-    with _one_thread():
+    with threads(1):
         for before, job in enumerate(jobs):
             _finish(job, dataset, folder, _Shifted(progress, before))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _job(architecture: Architecture, dataset: Dataset, settings: TrainingSettings, seed: int, rule: ConfidenceRule, *,
