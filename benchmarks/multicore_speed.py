@@ -1,11 +1,11 @@
 """How many architectures per second the multicore backend costs, beside zigzag-dse on the same network.
 
-    python benchmarks/multicore_speed.py [--zigzag-python /path/to/an/environment/bin/python]
+    python benchmarks/multicore_speed.py [--zigzag-python PYTHON]
 
 Measures, on one core: building the tables for a 12-block backbone (every block, branch, bit-width, allocation); random
-architectures through the batch path; single `evaluate` calls; and a cold zigzag-dse run over ResNet-8's layers in an
-environment that has it (``pip install zigzag-dse==3.9.1 six``); without one, the seconds recorded with the reference
-rows are used, and the output says so. The last line is one JSON object.
+architectures through the batch path; single `evaluate` calls; and a cold zigzag-dse run over ResNet-8's layers, in this
+environment or that of PYTHON (extra `zigzag`); where neither has it, the seconds recorded with the reference rows are
+used, and the output says so. The last line is one JSON object.
 """
 
 import argparse
@@ -13,10 +13,12 @@ import json
 import os
 import resource
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -168,7 +170,8 @@ def main() -> None:
     single = best(lambda: [backend.evaluate(workload) for workload in workloads], 5, len(workloads))
     print(f"single evaluations with breakdown and timeline: {single.per_second:,.0f} per second "
           f"(CPU: {single.per_cpu_second:,.0f})")  # fmt: skip
-    zigzag, origin = zigzag_time(options.zigzag_python)
+    here = sys.executable if find_spec("zigzag") and find_spec("six") else None
+    zigzag, origin = zigzag_time(options.zigzag_python or here)
     print(f"zigzag-dse 3.9.1, ResNet-8 on one core of the kind: {zigzag.wall:.1f} s, CPU {zigzag.cpu:.1f} s ({origin})")
     print(f"ratio: {rate.per_second * zigzag.wall:.3g}")
     claims = {
