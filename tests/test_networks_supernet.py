@@ -10,11 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from eenn_rl.config import RunConfig
 from eenn_rl.errors import InputFileError
 from eenn_rl.networks import loop
+from eenn_rl.networks import supernet as supernet_module
 from eenn_rl.networks.builder import Network, all_heads, heads_of, path_of
 from eenn_rl.networks.inherit import copied
+from eenn_rl.networks.loop import threads
 from eenn_rl.networks.supernet import _SupernetTraining, draw_path, load_supernet, train_supernet
+from eenn_rl.progress import NullProgress
+from eenn_rl.run import _measured_tables
+from eenn_rl.run_folder import RunFolder
 from network_samples import BRANCHES, MIXED, QUICK, StopAt, architecture, digits, small_backbone, supernet
 
 
@@ -127,3 +133,20 @@ def test_the_second_phase_may_have_batches_of_its_own_size() -> None:
     assert len(job._chosen(0)) == 32
     epoch = torch.cat([job._chosen(job.switch_at + step) for step in range(6)])
     assert sorted(epoch.tolist()) == list(range(96))
+
+
+def test_shared_weights_train_in_the_threads_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread by default, however many torch would take, so that results do not depend on a machine's cores."""
+    seen = []
+
+    def train_supernet(*_: object, **__: object) -> None:
+        seen.append(torch.get_num_threads())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(supernet_module, "train_supernet", train_supernet)
+    for settings in (RunConfig(), RunConfig(threads=3)):
+        with threads(2):
+            with pytest.raises(KeyboardInterrupt):
+                _measured_tables(RunFolder(tmp_path), settings, digits(), NullProgress())
+            assert torch.get_num_threads() == 2
+    assert seen == [1, 3]
