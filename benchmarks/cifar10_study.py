@@ -11,12 +11,14 @@ Both are continued when started again. FILE.json lists {"backbone": name, "exits
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from eenn_rl.architecture import Architecture, Exit
+from eenn_rl.branches import BRANCHES
 from eenn_rl.networks.data import Dataset, crop_and_flip, load_dataset
 from eenn_rl.networks.loop import load_state, save_state
 from eenn_rl.networks.measure import measure_tables
@@ -81,7 +83,10 @@ def write_architectures(file: Path, architectures: list[Architecture]) -> None:
     file.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
-def make_tables(data: Path, backbone: str, study: Path, device: str, settings: SupernetSettings, seed: int) -> Path:
+def make_tables(
+    data: Path, backbone: str, study: Path, device: str, settings: SupernetSettings, seed: int,
+    branches: Sequence[str] = BRANCHES,
+) -> Path:  # fmt: skip
     """Shared weights of `backbone` and their tables in ``study/<backbone>.npz``; done once."""
     target = study / f"{backbone}.npz"
     if target.exists():
@@ -89,7 +94,7 @@ def make_tables(data: Path, backbone: str, study: Path, device: str, settings: S
     study.mkdir(parents=True, exist_ok=True)
     dataset, progress = load_images(data).to(device), PrintProgress()
     supernet = train_supernet(
-        make_backbone(backbone), dataset, settings, seed, progress, study / f"{backbone}_supernet"
+        make_backbone(backbone), dataset, settings, seed, progress, study / f"{backbone}_supernet", branches=branches
     )
     supernet.save(study / f"{backbone}_supernet.pt")
     notes = f"CIFAR-10, JPEG q75; validation: 5,000 training images held out; {settings}; seed {seed}"
@@ -122,6 +127,7 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--static-epochs", type=int, default=40)
     parser.add_argument("--joint-epochs", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=40, help="epochs of each full training")
+    parser.add_argument("--branches", default=",".join(BRANCHES), help="those that the shared weights have")
     parser.add_argument("--branches-per-step", type=int, default=3)
     parser.add_argument("--calibration-images", type=int, default=2048)
     parser.add_argument("--distinct-draws", type=int, default=0, help="see SupernetSettings; 32 for a GPU")
@@ -164,7 +170,8 @@ def main(given: list[str] | None = None) -> None:
     options = parser.parse_args(given)
     if options.verb == "tables":
         settings: Any = supernet_settings(options)
-        print(make_tables(options.data, options.backbone, options.study, options.device, settings, options.seed))
+        chosen = options.branches.split(",")
+        print(make_tables(options.data, options.backbone, options.study, options.device, settings, options.seed, chosen))
         return
     bits = tuple(int(b) for b in options.static_bits.split(",") if b)
     measured = train(

@@ -2,9 +2,11 @@
 
     python benchmarks/estimator_cifar10.py --data DIR [--backbone resnet8] [--tables FILE.npz]
 
-The truth is results/trained_cifar10.json (see trained_cifar10.py): architectures drawn at random, never chosen by the
-estimator. For each the estimator picks thresholds by the same rule, on its own tables, and predicts dynamic accuracy
-and exit rates. Training-free proxies are ranked against the same measured accuracies. Results:
+The truth is results/trained_cifar10.json and the outputs beside it (see trained_cifar10.py): architectures drawn at
+random, never chosen by the estimator. For each the estimator picks thresholds on its own tables and predicts dynamic
+accuracy and exit rates. They are compared with the test images twice: with those same thresholds (`promised
+thresholds`), and with thresholds that the same rule picks on the trained network's validation outputs (`tuned anew`, as
+a verified network's are). Training-free proxies are ranked against the measured accuracies. Results:
 results/estimator_cifar10.json.
 """
 
@@ -18,16 +20,18 @@ import numpy.typing as npt
 from cifar10_study import load_images
 from provenance import RESULTS, write
 from scipy.stats import spearmanr
-from trained_cifar10 import dynamic, expected_macs, tune
+from trained_cifar10 import dynamic, expected_macs, load_outputs, outputs_file, tune
 
 from eenn_rl.architecture import Architecture, Exit
 from eenn_rl.branches import CLASSIFIER
+from eenn_rl.levels import threshold_of
 from eenn_rl.networks.builder import path_of
 from eenn_rl.networks.proxies import PROXIES, Subject
 from eenn_rl.problem import shipped_tables
 from eenn_rl.tables import AccuracyTables
 from eenn_rl.zoo import make_backbone
 
+POINTS = ("promised thresholds", "tuned anew")
 SEED = 0
 """Of the proxies' fresh weights and images."""
 
@@ -54,21 +58,27 @@ def compared(predicted: list[float], measured: list[float]) -> dict[str, float]:
     }
 
 
-def judged(tables: AccuracyTables, truth: dict[str, Any]) -> dict[str, Any]:
-    """Prediction beside measurement of one network."""
+def judged(tables: AccuracyTables, truth: dict[str, Any], number: int) -> dict[str, Any]:
+    """Prediction beside measurement of one network, the one of that number in the outputs."""
     exits = tuple(Exit(location, branch, bits, 0, 0) for location, branch, bits in truth["exits"])
     architecture = Architecture(tables.backbone, exits)
-    index = rows_of(tables, architecture)
+    index, macs = rows_of(tables, architecture), expected_macs(architecture)
     levels, right = tables.confidence[index], tables.correct[index]
-    accuracy, rates = dynamic(levels, right, tune(levels, right, expected_macs(architecture)))
+    file = outputs_file(tables.backbone.name)
+    test = load_outputs(file, number, "test")
+    promised = tune(levels, right, macs)
+    accuracy, rates = dynamic(levels, right, promised)
+    kept, kept_rates = dynamic(*test, promised)
+    anew, anew_rates = dynamic(*test, tune(*load_outputs(file, number, "validation"), macs))
     return {
         "exits": truth["exits"],
+        "thresholds": threshold_of(promised).round(4).tolist(),
         "predicted_accuracy": accuracy,
-        "measured_accuracy": truth["dynamic_test_accuracy"],
         "predicted_exit_rates": rates.tolist(),
-        "measured_exit_rates": truth["exit_rates"],
+        "promised thresholds": {"accuracy": kept, "exit_rates": kept_rates.tolist()},
+        "tuned anew": {"accuracy": anew, "exit_rates": anew_rates.tolist()},
         "predicted_exit_accuracies": right.mean(1).tolist(),
-        "measured_exit_accuracies": truth["test_accuracies"],
+        "measured_exit_accuracies": test[1].mean(1).tolist(),
     }
 
 
@@ -76,24 +86,30 @@ def _flat(rows: list[dict[str, Any]], key: str) -> list[float]:
     return [float(value) for row in rows for value in row[key]]
 
 
+def dynamic_findings(rows: list[dict[str, Any]], point: str) -> dict[str, Any]:
+    """How well dynamic accuracy and exit rates were predicted, at one of the two choices of thresholds."""
+    measured = [rate for row in rows for rate in row[point]["exit_rates"]]
+    rates: npt.NDArray[np.float64] = np.abs(np.subtract(_flat(rows, "predicted_exit_rates"), measured))
+    return {
+        "dynamic_accuracy": compared(
+            [row["predicted_accuracy"] for row in rows], [row[point]["accuracy"] for row in rows]
+        ),
+        "exit_rates": {"mean_absolute_error": float(rates.mean()), "worst": float(rates.max())},
+    }
+
+
 def findings(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """How well predictions of early-exit networks rank and hit the measurements, and the gaps of the static ones."""
     static = [row for row in rows if len(row["exits"]) == 1]
     rows = [row for row in rows if len(row["exits"]) > 1]
-    rates: npt.NDArray[np.float64] = np.abs(
-        np.subtract(_flat(rows, "predicted_exit_rates"), _flat(rows, "measured_exit_rates"))
-    )
     return {
         "architectures": len(rows),
-        "dynamic_accuracy": compared(
-            [row["predicted_accuracy"] for row in rows], [row["measured_accuracy"] for row in rows]
-        ),
-        "exit_rates": {"mean_absolute_error": float(rates.mean()), "worst": float(rates.max())},
+        **{point: dynamic_findings(rows, point) for point in POINTS},
         "accuracy_of_each_exit": compared(
             _flat(rows, "predicted_exit_accuracies"), _flat(rows, "measured_exit_accuracies")
         ),
         "static_below_full_training": {
-            str(row["exits"][0][2]): row["measured_accuracy"] - row["predicted_accuracy"] for row in static
+            str(row["exits"][0][2]): row["measured_exit_accuracies"][0] - row["predicted_accuracy"] for row in static
         },
     }
 
@@ -105,7 +121,7 @@ def proxy_findings(backbone: str, data: Path, rows: list[dict[str, Any]]) -> dic
     drawn = [Architecture(shapes, tuple(Exit(at, kind, bits, 0, 0) for at, kind, bits in row["exits"])) for row in rows]
     for name, score in PROXIES.items():
         scores = [score(Subject.of(architecture), dataset, SEED) for architecture in drawn]
-        found[name] = {"spearman": float(spearmanr(scores, [row["measured_accuracy"] for row in rows]).statistic)}
+        found[name] = {"spearman": float(spearmanr(scores, [row["tuned anew"]["accuracy"] for row in rows]).statistic)}
     return found
 
 
@@ -117,7 +133,8 @@ def main() -> None:
     options = parser.parse_args()
     truth = json.loads((RESULTS / "trained_cifar10.json").read_text(encoding="utf-8"))
     tables = AccuracyTables.load(options.tables) if options.tables else shipped_tables("cifar10", options.backbone)
-    rows = [judged(tables, network) for network in truth["backbones"][options.backbone]["networks"]]
+    networks = truth["backbones"][options.backbone]["networks"]
+    rows = [judged(tables, network, number) for number, network in enumerate(networks)]
     found = findings(rows)
     proxies = proxy_findings(options.backbone, options.data, rows)
     for name, values in {**found, "proxies": proxies}.items():

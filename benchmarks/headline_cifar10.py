@@ -124,7 +124,9 @@ def inherit(options: argparse.Namespace, tables: AccuracyTables, wanted: list[Ar
     """The candidates with the shared weights, measured on validation and test."""
     dataset = load_images(options.data).to(options.device)
     weights = options.study / f"{options.backbone}_supernet.pt"
-    supernet = load_supernet(weights, tables.backbone, "cifar10", supernet_settings(options), options.seed)
+    supernet = load_supernet(
+        weights, tables.backbone, "cifar10", supernet_settings(options), options.seed, branches=tables.branches
+    )
     supernet.network.to(options.device)
     return [measure_network(inherited(supernet, item, dataset), dataset, weights) for item in wanted]
 
@@ -132,8 +134,9 @@ def inherit(options: argparse.Namespace, tables: AccuracyTables, wanted: list[Ar
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything for one backbone."""
     file = make_tables(
-        options.data, options.backbone, options.study, options.device, supernet_settings(options), options.seed
-    )
+        options.data, options.backbone, options.study, options.device, supernet_settings(options), options.seed,
+        options.branches.split(","),
+    )  # fmt: skip
     tables = AccuracyTables.load(file)
     questions = [
         Question(tolerance, bits, options.candidates) for tolerance in (0.01, 0.005) for bits in ((8,), (2, 4, 8))

@@ -5,11 +5,14 @@
 The first `--keep` of `random_architectures.py` (seed 0), and the static backbone at 8, 4 and 2 bits. Thresholds are
 those that cost least (in expected multiply-accumulates) on validation outputs and keep the dynamic accuracy within a
 point of the network's own last exit; accuracy and exit rates are then measured on the test images. Continued when
-started again. Results: results/trained_cifar10.json, one list of networks by backbone.
+started again. Results: results/trained_cifar10.json, one list of networks by backbone, and what every exit said of
+every image, results/trained_cifar10_<backbone>.npz: estimators can be held to these networks without any training.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +29,7 @@ from eenn_rl.workload import workload_of
 from eenn_rl.zoo import make_backbone
 
 TOLERANCE = 0.01
+SPLITS = ("validation", "test")
 DRAW_SEED, DRAWN = 0, 22
 """Architectures drawn; how many are asked for changes which they are, so it is a constant."""
 
@@ -67,6 +71,30 @@ def measured(network: MeasuredNetwork) -> dict[str, Any]:
     }
 
 
+def outputs_file(backbone: str) -> Path:
+    """Where the outputs of the trained networks lie."""
+    return RESULTS / f"trained_cifar10_{backbone}.npz"
+
+
+def save_outputs(file: Path, networks: Sequence[MeasuredNetwork]) -> None:
+    """Confidence levels uint8 [exits, N] and correctness as bits [exits, N / 8]; of network i on split S `i_S_...`."""
+    arrays: dict[str, npt.NDArray[np.uint8]] = {}
+    for number, network in enumerate(networks):
+        for split in SPLITS:
+            outcome = getattr(network, split)
+            arrays[f"{number}_{split}_levels"] = outcome.levels
+            arrays[f"{number}_{split}_correct"] = np.packbits(outcome.correct, axis=1)
+    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def load_outputs(file: Path, number: int, split: str) -> tuple[Levels, Rights]:
+    """Levels uint8 [exits, N] and correctness bool [exits, N] of one network."""
+    with np.load(file, allow_pickle=False) as arrays:
+        levels: Levels = arrays[f"{number}_{split}_levels"]
+        bits = arrays[f"{number}_{split}_correct"]
+    return levels, np.unpackbits(bits, axis=1, count=levels.shape[1]).astype(np.bool_)
+
+
 def main() -> None:
     parser = arguments(
         argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -79,6 +107,7 @@ def main() -> None:
     drawn = draw_many(make_backbone(options.backbone), DRAWN, DRAW_SEED)[: options.keep]
     settings = training_settings(options)
     networks = train(options.data, drawn, options.study, options.device, options.workers, settings, options.seed)
+    save_outputs(outputs_file(options.backbone), networks)
     file = RESULTS / "trained_cifar10.json"
     known = json.loads(file.read_text(encoding="utf-8"))["backbones"] if file.exists() else {}
     known[options.backbone] = {
