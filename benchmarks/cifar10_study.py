@@ -159,7 +159,7 @@ def training_settings(options: argparse.Namespace) -> TrainingSettings:
     )  # fmt: skip
 
 
-def main(given: list[str] | None = None) -> None:
+def main(arguments_given: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     tables = arguments(verbs.add_parser("tables"))
@@ -167,11 +167,11 @@ def main(given: list[str] | None = None) -> None:
     training = arguments(verbs.add_parser("train"))
     training.add_argument("--architectures", type=Path, required=True)
     training.add_argument("--static-bits", default="8,4,2")
-    options = parser.parse_args(given)
+    options = parser.parse_args(arguments_given)
     if options.verb == "tables":
         settings: Any = supernet_settings(options)
-        chosen = options.branches.split(",")
-        print(make_tables(options.data, options.backbone, options.study, options.device, settings, options.seed, chosen))
+        chosen, given = options.branches.split(","), (options.study, options.device, settings, options.seed)
+        print(make_tables(options.data, options.backbone, *given, chosen))
         return
     bits = tuple(int(b) for b in options.static_bits.split(",") if b)
     measured = train(
