@@ -4,8 +4,8 @@
 
 For every bound on accuracy and choice of bits: search on the tables of the shared weights (local search, a budget of
 distinct evaluations), train the best candidates in full, tune thresholds on validation, measure once on test. The one
-quoted is the best by *validation*. Everything is kept in STUDY and continued when started again.
-Results: results/headline_cifar10.json, by backbone.
+quoted is the best by *validation*; `limits` says what keeps it from saving more (headline_limits.py). Everything is
+kept in STUDY and continued when started again. Results: results/headline_cifar10.json, by backbone.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from cifar10_study import (
     training_settings,
     write_architectures,
 )
+from headline_limits import limits
 from provenance import RESULTS, write
 
 from eenn_agents.search import search
@@ -98,13 +99,13 @@ def answer(
     """What full training says of the candidates of one question."""
     evaluator = make_evaluator(tables, question.tolerance, (2, 4, 8))
     measured = [static_result(evaluator, bits, net) for bits, net in zip(BITS, statics, strict=True)]
-    verified = in_validation_order(
-        [
-            judge(evaluator, evaluator.evaluate(architecture), network, statics[0], measured, seed)
-            for architecture, network in zip(chosen, networks, strict=True)
-        ]
-    )
+    judged = [
+        judge(evaluator, evaluator.evaluate(architecture), network, statics[0], measured, seed)
+        for architecture, network in zip(chosen, networks, strict=True)
+    ]
+    verified = in_validation_order(judged)
     best = verified[0]
+    at = judged.index(best)
     print(
         f"{question.name}: {100 * best.elp_reduction:.1f}% against 8 bits, {100 * best.elp_reduction_best_bits:.1f}% "
         f"against the best static; accuracy {100 * best.measured.accuracy:.2f} "
@@ -117,6 +118,7 @@ def answer(
         "best_static_bits": best_static(evaluator, measured).bits,
         "static": [to_json(item) for item in measured],
         "verified": [to_json(item) for item in verified],
+        "limits": limits(evaluator, best, chosen[at], networks[at], statics, BITS, seed),
     }
 
 
