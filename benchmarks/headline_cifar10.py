@@ -98,7 +98,7 @@ def answer(
 ) -> dict[str, Any]:  # fmt: skip
     """What full training says of the candidates of one question."""
     evaluator = make_evaluator(tables, question.tolerance, (2, 4, 8))
-    measured = [static_result(evaluator, bits, net) for bits, net in zip(BITS, statics, strict=True)]
+    measured = [static_result(evaluator, bits, net, statics[0]) for bits, net in zip(BITS, statics, strict=True)]
     judged = [
         judge(evaluator, evaluator.evaluate(architecture), network, statics[0], measured, seed)
         for architecture, network in zip(chosen, networks, strict=True)

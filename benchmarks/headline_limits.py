@@ -76,7 +76,7 @@ def limits(
 
     def judged(objective: Objective, own: MeasuredNetwork, others: Sequence[MeasuredNetwork]) -> dict[str, float]:
         asked = with_objective(evaluator, objective)
-        results = [static_result(asked, b, net) for b, net in zip(bits, others, strict=True)]
+        results = [static_result(asked, b, net, others[0]) for b, net in zip(bits, others, strict=True)]
         found = judge(asked, asked.evaluate(architecture), own, others[0], results, seed)
         return {
             "saving": round(found.elp_reduction, 4),

@@ -16,7 +16,7 @@ from eenn_rl.evaluator import Evaluator
 from eenn_rl.findings import predicted
 from eenn_rl.inference import infer, tuned
 from eenn_rl.levels import threshold_of
-from eenn_rl.networks.intervals import difference_interval, mean_interval
+from eenn_rl.networks.intervals import difference_error, difference_interval, mean_interval
 from eenn_rl.objective import Baseline, Costs, least_count, score
 from eenn_rl.results import Measured, StaticResult, Verified
 from eenn_rl.tuning import Demands
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 
-def static_result(evaluator: Evaluator, bits: int, network: "MeasuredNetwork") -> StaticResult:
-    """The network without exits at `bits`, trained in full, on its best allocation."""
+def static_result(
+    evaluator: Evaluator, bits: int, network: "MeasuredNetwork", reference: "MeasuredNetwork"
+) -> StaticResult:
+    """The network without exits at `bits`, trained in full, on its best allocation; `reference` is the 8-bit one."""
     _, energy, latency = evaluator.static_costs(bits)
     return StaticResult(
         bits=bits,
@@ -37,14 +39,19 @@ def static_result(evaluator: Evaluator, bits: int, network: "MeasuredNetwork") -
         latency_s=latency,
         elp=energy * latency,
         validation_accuracy=_accuracy(network.validation),
+        validation_error=_error(network.validation.correct[-1], reference.validation),
     )
 
 
 def best_static(evaluator: Evaluator, statics: Sequence[StaticResult]) -> StaticResult:
     """The best static network of any bit-width, chosen on validation by the rule that networks with exits must keep."""
     objective, reference = evaluator.objective, _of_bits(statics, evaluator.static_bits)
-    floor = objective.accuracy_floor(reference.validation_accuracy, evaluator.estimator.tables.images)
-    reaching = [item for item in statics if item is reference or item.validation_accuracy >= floor]
+    floor = reference.validation_accuracy - objective.accuracy_tolerance
+    reaching = [
+        item
+        for item in statics
+        if item is reference or item.validation_accuracy >= floor + objective.reserve(item.validation_error)
+    ]
     return min(reaching, key=lambda item: _baseline(item, 0.0).quantity(objective.minimise))
 
 
@@ -59,8 +66,9 @@ def judge(
     """One architecture: what `evaluation` promised of it, and what `network`, its full training, did."""
     reference, best = _of_bits(statics, evaluator.static_bits), best_static(evaluator, statics)
     costs = evaluator.costs(evaluator.space.encode(evaluation.architecture)[np.newaxis])
-    levels = _tuned(evaluator, network, costs, reference.validation_accuracy)
-    on_validation = _judged(evaluator, network.validation, levels, costs, _validation_baseline(evaluator, reference))
+    levels, floor = _tuned(evaluator, network, costs, static_network.validation)
+    validation_baseline = replace(_baseline(reference, floor), accuracy=reference.validation_accuracy)
+    on_validation = _judged(evaluator, network.validation, levels, costs, validation_baseline)
     test_baseline = _baseline(reference, reference.accuracy - evaluator.objective.accuracy_tolerance)
     on_test = _judged(evaluator, network.test, levels, costs, test_baseline)
     measured = _measured(on_test, network.test, static_network.test, seed)
@@ -80,6 +88,7 @@ def judge(
         validation_accuracy=float(on_validation["accuracy"]),
         validation_elp=float(on_validation["scores"].elp[0]),
         weights=network.weights.name,
+        validation_floor=floor,
     )
 
 
@@ -96,24 +105,35 @@ def _baseline(static: StaticResult, floor: float) -> Baseline:
     return Baseline(static.accuracy, floor, static.energy_j, static.latency_s)
 
 
-def _validation_baseline(evaluator: Evaluator, static: StaticResult) -> Baseline:
-    accuracy = static.validation_accuracy
-    floor = evaluator.objective.accuracy_floor(accuracy, evaluator.estimator.tables.images)
-    return replace(_baseline(static, floor), accuracy=accuracy)
-
-
 def _accuracy(outcome: "Outcome") -> float:
     """Of the last exit, which is all there is of a static network."""
     return float(outcome.correct[-1].mean())
 
 
+def _error(correct: npt.NDArray[np.bool_], static: "Outcome") -> float:
+    """Standard error of the accuracy of `correct` [N] less the static network's, on the same images."""
+    return difference_error(correct, static.correct[-1], static.groups)
+
+
 def _tuned(
-    evaluator: Evaluator, network: "MeasuredNetwork", costs: Costs, static_accuracy: float
-) -> npt.NDArray[np.uint8]:
-    """Threshold levels [exits] that cost least on validation, within the constraints where they can be held."""
+    evaluator: Evaluator, network: "MeasuredNetwork", costs: Costs, static: "Outcome"
+) -> tuple[npt.NDArray[np.uint8], float]:
+    """Threshold levels [exits] that cost least on validation, within the constraints where they can be held.
+
+    And the accuracy demanded. The headroom in it is the standard error of the difference to the static network, which
+    depends on the thresholds: it is that of the ones chosen without headroom.
+    """
+    floor = _accuracy(static) - evaluator.objective.accuracy_tolerance
+    bare = _cheapest(evaluator, network, costs, floor)
+    found = infer(network.validation.levels, network.validation.correct, bare)
+    floor += evaluator.objective.reserve(_error(found.correct, static))
+    return _cheapest(evaluator, network, costs, floor), floor
+
+
+def _cheapest(evaluator: Evaluator, network: "MeasuredNetwork", costs: Costs, floor: float) -> npt.NDArray[np.uint8]:
+    """Threshold levels [exits] that cost least on validation and reach `floor`, where any do."""
     objective, outcome = evaluator.objective, network.validation
     samples = outcome.correct.shape[1]
-    floor = objective.accuracy_floor(static_accuracy, evaluator.estimator.tables.images)
     weights = costs.weights(objective.minimise)[0, : len(outcome.levels)]
     # With headroom in the use of exits where that can be had: rare exits are rarer on test as often as not.
     for rate in (objective.exit_rate_floor(evaluator.estimator.tables.images), objective.min_exit_rate):

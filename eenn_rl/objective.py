@@ -76,16 +76,17 @@ class Objective:
         """The reward of a failed backend, an invalid action, or the worst violation."""
         return self.base - VIOLATION_CAP
 
-    def headroom_for(self, static_accuracy: float, samples: int) -> float:
-        """Accuracy kept in reserve: as given, else one binomial standard error of the static accuracy.
+    def reserve(self, standard_error: float) -> float:
+        """Accuracy kept in reserve: as given, else one standard error, at most half the tolerance."""
+        return min(standard_error, self.accuracy_tolerance / 2.0) if self.headroom is None else self.headroom
 
-        ``sqrt(A (1 - A) / samples)``, `samples` being independent validation images, at most half the tolerance. It
-        also approximates the standard error of the *difference* to the static network, ``sqrt(d / samples)`` with
-        d the share of inputs on which one is right and the other wrong, which is near the error rate 1 - A.
+    def headroom_for(self, static_accuracy: float, samples: int) -> float:
+        """What a search keeps in reserve: the standard error is the binomial one of the static accuracy.
+
+        ``sqrt(A (1 - A) / samples)``, `samples` being independent validation images: before anything is trained it
+        stands for the error of the *difference* to the static network (`eenn_rl.judgement` knows that one).
         """
-        if self.headroom is not None:
-            return self.headroom
-        return min(sqrt(static_accuracy * (1.0 - static_accuracy) / samples), self.accuracy_tolerance / 2.0)
+        return self.reserve(sqrt(static_accuracy * (1.0 - static_accuracy) / samples))
 
     def exit_rate_floor(self, samples: int) -> float:
         """The use of each exit to aim for on `samples` independent images: a standard error above what is demanded."""

@@ -11,7 +11,10 @@ from eenn_rl.cost import Violation
 
 @dataclass(frozen=True)
 class StaticResult:
-    """A network without exits: energies in J, latencies in s, `elp` in J s; accuracy measured on test."""
+    """A network without exits: energies in J, latencies in s, `elp` in J s; accuracy measured on test.
+
+    `validation_error` is the standard error of its accuracy on validation less that of the static 8-bit network.
+    """
 
     bits: int
     accuracy: float
@@ -19,6 +22,7 @@ class StaticResult:
     latency_s: float
     elp: float
     validation_accuracy: float
+    validation_error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Verified:
 
     `architecture` is the architecture file's JSON. `thresholds` hold one confidence per exit, the last 0;
     `temperatures` divide the logits of each exit before its confidence is taken.
-    `validation_*` is what the order of the list rests on.
+    `validation_*` is what the order of the list rests on; `validation_floor` the accuracy to be reached there.
     """
 
     architecture: dict[str, Any]
@@ -113,6 +117,7 @@ class Verified:
     validation_accuracy: float
     validation_elp: float
     weights: str
+    validation_floor: float | None = None
 
 
 @dataclass(frozen=True)

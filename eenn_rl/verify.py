@@ -42,8 +42,8 @@ def verify_best(
         checkpoint_dir=folder.weights, static_bits=bits, workers=settings.workers,
         rule=evaluator.estimator.tables.confidence_rule, calibrated=settings.calibrated, device=settings.device,
     )  # fmt: skip
-    statics = [static_result(evaluator, width, net) for width, net in zip(bits, networks, strict=False)]
     reference = networks[bits.index(evaluator.static_bits)]
+    statics = [static_result(evaluator, width, net, reference) for width, net in zip(bits, networks, strict=False)]
     verified = [
         judge(evaluator, evaluation, network, reference, statics, settings.seed)
         for evaluation, network in zip(evaluations, networks[len(bits) :], strict=False)

@@ -119,6 +119,17 @@ def test_a_folder_of_images_is_a_data_set(tmp_path: Path) -> None:
     assert found.test_y[20] == 1
 
 
+def test_networks_are_judged_by_mirrored_images_too_where_training_mirrors(tmp_path: Path, whole: Dataset) -> None:
+    """Each validation image of a folder and its mirror image are one group; a digit's mirror image is no digit."""
+    found = load_dataset(str(make_folder(tmp_path / "pets")))
+    images, labels, groups = found.judged_images()
+    assert torch.equal(images[:4], found.validation_x)
+    assert torch.equal(images[4:].flip(3), found.validation_x)
+    assert torch.equal(labels, torch.cat([found.validation_y, found.validation_y]))
+    assert torch.equal(groups[:4], groups[4:])
+    assert torch.equal(whole.judged_images()[0], whole.validation_x)
+
+
 def test_large_images_are_reduced(tmp_path: Path) -> None:
     """Images beyond 64 pixels on a side become 32x32."""
     assert load_dataset(str(make_folder(tmp_path / "big", count=12, size=70))).input_shape == (3, 32, 32)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eenn_rl.networks.intervals import difference_interval, mean_interval
+from eenn_rl.networks.intervals import difference_error, difference_interval, mean_interval
 
 
 def test_independent_images_give_the_binomial_interval() -> None:
@@ -32,3 +32,23 @@ def test_paired_difference() -> None:
     low, high = difference_interval(better, base, np.arange(2000))
     assert 0 < low < (better.mean() - base.mean()) < high < 0.03
     assert (low, high) == difference_interval(better, base, np.arange(2000))
+
+
+def test_the_standard_error_of_a_paired_difference_is_that_of_the_bootstrap() -> None:
+    """A 95% interval is 3.92 standard errors wide, with one image per group and with three."""
+    rng = np.random.default_rng(1)
+    base = rng.random(3000) < 0.8
+    other = np.where(rng.random(3000) < 0.1, rng.random(3000) < 0.7, base)
+    for groups in (np.arange(3000), np.arange(3000) % 1000):
+        low, high = difference_interval(other, base, groups)
+        assert difference_error(other, base, groups) == pytest.approx((high - low) / 3.92, rel=0.05)
+
+
+def test_copies_do_not_lower_the_standard_error() -> None:
+    """An image shown twice is one image; and nothing is uncertain about the difference to oneself."""
+    rng = np.random.default_rng(2)
+    base, other, groups = rng.random(500) < 0.8, rng.random(500) < 0.8, np.arange(500)
+    once = difference_error(other, base, groups)
+    assert difference_error(np.tile(other, 2), np.tile(base, 2), np.tile(groups, 2)) == pytest.approx(once)
+    assert difference_error(base, base, groups) == 0
+    assert difference_error(base, other, np.zeros(500, np.int64)) == 0

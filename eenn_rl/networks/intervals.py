@@ -26,6 +26,23 @@ def mean_interval(values: npt.NDArray[np.floating], groups: npt.NDArray[np.integ
     return float(low), float(high)
 
 
+def difference_error(
+    correct: npt.NDArray[np.bool_], baseline: npt.NDArray[np.bool_], groups: npt.NDArray[np.integer]
+) -> float:
+    """Standard error of the accuracy of `correct` less that of `baseline`, both [N] on the same images.
+
+    Of a ratio of sums over groups (Cochran, Sampling Techniques, 1977, section 9A.3): images of one group are drawn
+    together. 0 for a single group.
+    """
+    difference = correct.astype(np.float64) - baseline.astype(np.float64)
+    _, place = np.unique(groups, return_inverse=True)
+    counts = np.bincount(place)
+    if len(counts) < 2:
+        return 0.0
+    left = np.bincount(place, weights=difference) - difference.mean() * counts
+    return float(np.sqrt((left**2).sum() * len(counts) / (len(counts) - 1)) / len(difference))
+
+
 def difference_interval(
     correct: npt.NDArray[np.bool_], baseline: npt.NDArray[np.bool_], groups: npt.NDArray[np.integer], seed: int = 0
 ) -> Interval:

@@ -117,15 +117,15 @@ def measure_network(
     rule: ConfidenceRule = "max_softmax",
     calibrated: bool = True,
 ) -> MeasuredNetwork:
-    """What `trained`, whose weights lie in `weights`, says of validation and test images."""
-    validation = trained.logits(dataset, dataset.validation_x)
-    labels = dataset.validation_y.cpu()
-    temperatures = [fit_temperature(torch.from_numpy(rows), labels) if calibrated else 1.0 for rows in validation]
-    parts = {}
-    for name, logits in (("validation", validation), ("test", trained.logits(dataset, dataset.test_x))):
-        labels, groups = getattr(dataset, f"{name}_y"), getattr(dataset, f"{name}_groups")
-        parts[name] = _outcome(logits, labels, groups, rule, temperatures)
-    return MeasuredNetwork(trained.architecture, parts["validation"], parts["test"], tuple(temperatures), weights)
+    """What `trained`, whose weights lie in `weights`, says of validation (`Dataset.judged_images`) and test images."""
+    images, labels, groups = dataset.judged_images()
+    logits = trained.logits(dataset, images)
+    known = labels.cpu()
+    temperatures = [fit_temperature(torch.from_numpy(rows), known) if calibrated else 1.0 for rows in logits]
+    validation = _outcome(logits, labels, groups, rule, temperatures)
+    logits = trained.logits(dataset, dataset.test_x)
+    test = _outcome(logits, dataset.test_y, dataset.test_groups, rule, temperatures)
+    return MeasuredNetwork(trained.architecture, validation, test, tuple(temperatures), weights)
 
 
 def _arrays(network: MeasuredNetwork) -> dict[str, npt.NDArray[np.generic]]:
@@ -295,5 +295,6 @@ def _job(architecture: Architecture, dataset: Dataset, settings: TrainingSetting
         architecture.backbone, tuple(Exit(e.location, e.branch, e.bits, 0, 0) for e in architecture.exits)
     )
     identity = f"{training_identity(on_core_0, dataset, settings, seed)}/{rule}/{calibrated}"
+    identity += "/mirrored" if dataset.mirrors else ""
     key = hashlib.sha256(identity.encode()).hexdigest()[:20]
     return _Job(key, on_core_0, settings, seed, rule, calibrated)
