@@ -3,9 +3,10 @@
     python benchmarks/headline_cifar10.py --data DIR --backbone resnet8 --study STUDY [--device cuda]
 
 For every bound on accuracy and choice of bits: search on the tables of the shared weights (local search, a budget of
-distinct evaluations), train the best candidates in full, tune thresholds on validation, measure once on test. The one
-quoted is the best by *validation*; `limits` says what keeps it from saving more (headline_limits.py). Everything is
-kept in STUDY and continued when started again. Results: results/headline_cifar10.json, by backbone.
+distinct evaluations), train the best candidates in full, tune thresholds on validation, measure once on test. Every
+network trained whose bits a question allows is a candidate of it, and the one quoted is the best by *validation*;
+`limits` says what keeps it from saving more (headline_limits.py). Everything is kept in STUDY and continued when
+started again. Results: results/headline_cifar10.json, by backbone.
 """
 
 import argparse
@@ -93,10 +94,12 @@ def candidates(
 
 
 def answer(
-    question: Question, tables: AccuracyTables, chosen: list[Architecture], networks: list[MeasuredNetwork],
+    question: Question, tables: AccuracyTables, trained: dict[Architecture, MeasuredNetwork],
     statics: list[MeasuredNetwork], seed: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """What full training says of the candidates of one question."""
+    """What full training says of all networks, whatever question they were trained for, whose bits are allowed."""
+    chosen = [item for item in trained if {exit_.bits for exit_ in item.exits} <= set(question.bits)]
+    networks = [trained[item] for item in chosen]
     evaluator = make_evaluator(tables, question.tolerance, (2, 4, 8))
     measured = [static_result(evaluator, bits, net, statics[0]) for bits, net in zip(BITS, statics, strict=True)]
     judged = [
@@ -154,10 +157,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         options.data, trained, options.study, options.device, options.workers, settings, options.seed, BITS
     )
     networks = inherit(options, tables, wanted) if options.inherit else measured[len(BITS) :]
-    statics, network_of = measured[: len(BITS)], dict(zip(wanted, networks, strict=True))
+    statics = measured[: len(BITS)]
     answers = [
-        answer(question, tables, group, [network_of[architecture] for architecture in group], statics, options.seed)
-        for question, group in zip(questions, chosen, strict=True)
+        answer(question, tables, dict(zip(wanted, networks, strict=True)), statics, options.seed)
+        for question in questions
     ]
     return {
         "backbone": options.backbone,

@@ -89,12 +89,13 @@ def judge(
         validation_elp=float(on_validation["scores"].elp[0]),
         weights=network.weights.name,
         validation_floor=floor,
+        validation_reward=float(on_validation["scores"].reward[0]),
     )
 
 
 def in_validation_order(verified: Sequence[Verified]) -> tuple[Verified, ...]:
-    """Those that hold every constraint on validation first, each group by energy-latency product there."""
-    return tuple(sorted(verified, key=lambda item: (not item.validation_feasible, item.validation_elp)))
+    """By reward on validation: first those that hold every constraint there, then the others, the nearest first."""
+    return tuple(sorted(verified, key=lambda item: -item.validation_reward))
 
 
 def _of_bits(statics: Sequence[StaticResult], bits: int) -> StaticResult:

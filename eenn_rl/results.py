@@ -101,7 +101,8 @@ class Verified:
 
     `architecture` is the architecture file's JSON. `thresholds` hold one confidence per exit, the last 0;
     `temperatures` divide the logits of each exit before its confidence is taken.
-    `validation_*` is what the order of the list rests on; `validation_floor` the accuracy to be reached there.
+    `validation_*` is what the thresholds did there: the order of the list is that of `validation_reward`, and
+    `validation_floor` is the accuracy that was to be reached.
     """
 
     architecture: dict[str, Any]
@@ -118,6 +119,7 @@ class Verified:
     validation_elp: float
     weights: str
     validation_floor: float | None = None
+    validation_reward: float = 0.0
 
 
 @dataclass(frozen=True)

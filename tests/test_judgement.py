@@ -10,7 +10,7 @@ import pytest
 from eenn_rl.architecture import Architecture, Exit
 from eenn_rl.branches import CLASSIFIER
 from eenn_rl.evaluator import Evaluator
-from eenn_rl.judgement import best_static, judge, static_result
+from eenn_rl.judgement import best_static, in_validation_order, judge, static_result
 from eenn_rl.levels import threshold_of
 from eenn_rl.networks.verification import MeasuredNetwork, Outcome
 from eenn_rl.objective import Objective
@@ -82,3 +82,14 @@ def test_thresholds_keep_a_standard_error_of_the_difference_in_reserve(headroom:
     assert found.validation_accuracy >= found.validation_floor
     if headroom is None:
         assert found.validation_floor == pytest.approx(0.99 + 5.97 / 4000, abs=1e-5)
+
+
+def test_networks_that_miss_a_bound_come_last_and_the_nearest_first() -> None:
+    """In the order of the reward on validation: what saves most may be what misses by most."""
+    objective = Objective(min_exit_rate=0.3)
+    holds = judged(objective, [(3, True, 1300), (0, True, 2700)])
+    near = judged(objective, [(3, False, 200), (3, True, 1100), (0, True, 2700)])
+    far = judged(objective, [(3, False, 600), (3, True, 2400), (0, True, 1000)])
+    assert far.validation_elp < near.validation_elp
+    assert (holds.validation_feasible, near.validation_feasible, far.validation_feasible) == (True, False, False)
+    assert in_validation_order([far, near, holds]) == (holds, near, far)
