@@ -34,6 +34,7 @@ from eenn_rl.run_folder import create_run
 from eenn_rl.serialization import to_json
 from eenn_rl.trajectory import TrajectoryWriter
 from eenn_rl.trajectory.flatten import rows_of
+from eenn_rl.trajectory.growing import Growing
 from eenn_rl.trajectory.packing import Packing
 from eenn_rl.trajectory.schema import FLAGS, VALUES
 
@@ -48,7 +49,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "lzf, shuffle": {"compression": "lzf", "shuffle": True},
     **DEFLATE,
     "deflate 3, shuffle": {**DEFLATE["deflate 3"], "shuffle": True},
+    "as the log": {"compression": "gzip"},
 }
+"""By HDF5; the last one by `Growing`."""
 SHOW = """
 import resource, subprocess, sys, time
 begun = time.perf_counter()
@@ -67,7 +70,7 @@ def compared(batch: EpisodeBatch, packing: Packing | None) -> list[dict[str, Any
         for width in widths:
             chunks = (256 if name == "observations" else 4096, width)
             for label, options in OPTIONS.items():
-                cost, size = stored(column, chunks, options)
+                cost, size = stored(column, chunks, options, growing=label == "as the log")
                 step = {
                     "bytes_per_step": round(size / len(column), 2),
                     "us_per_step": round(1e6 * cost / len(column), 2),
@@ -77,13 +80,23 @@ def compared(batch: EpisodeBatch, packing: Packing | None) -> list[dict[str, Any
     return found
 
 
-def stored(column: np.ndarray[Any, Any], chunks: tuple[int, ...], options: dict[str, Any]) -> tuple[float, int]:
+def stored(
+    column: np.ndarray[Any, Any], chunks: tuple[int, ...], options: dict[str, Any], *, growing: bool
+) -> tuple[float, int]:
     """Least CPU seconds of three times, and bytes."""
+    row = column.shape[1:]
     seconds = []
     for _ in range(3):
         with h5py.File("size.h5", "w", driver="core", backing_store=False) as file:
             begun = time.process_time()
-            dataset = file.create_dataset("x", data=column, chunks=chunks, **options)
+            if growing:
+                kind, most = column.dtype, (None, *row)
+                dataset = file.create_dataset("x", (0, *row), kind, maxshape=most, chunks=chunks, **options)
+                whole = Growing(dataset)
+                whole.append(column)
+                whole.write()
+            else:
+                dataset = file.create_dataset("x", data=column, chunks=chunks, **options)
             file.flush()
             seconds.append(time.process_time() - begun)
             size = int(dataset.id.get_storage_size())
@@ -166,7 +179,7 @@ def main() -> None:
         "show_wall_s": round(shown[1], 2),
         "show_peak_memory_mib": shown[2],
     }
-    provenance.write("log_size", result, [0, 1])
+    provenance.write("log_size", result, [0, 1], "isal")
 
 
 if __name__ == "__main__":

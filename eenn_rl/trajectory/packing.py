@@ -13,6 +13,8 @@ from eenn_rl.errors import check
 
 Floats = npt.NDArray[np.float32]
 _ONE = np.float32(1).view(np.uint32)
+BLOCK = 64
+"""Episodes packed at a time: what that takes fits the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +32,32 @@ class Packing:
         one than the run's. (The steps between are as sound: an episode takes no flag and no end back.)
         """
         kept = np.flatnonzero(np.arange(observations.shape[1]) < lengths[:, None])
+        ends = np.cumsum(lengths)
         end = observations.shape[2] - len(self.constant)
+        bits = np.zeros((BLOCK, observations.shape[1], -(-self.flags // 8) * 8), np.bool_)
+        flags = np.empty((len(kept), bits.shape[2] // 8), np.uint8)
+        values = np.empty((len(kept), end - self.flags), np.float32)
+        at = 0
+        for first in range(0, len(lengths), BLOCK):
+            block = observations[first : first + BLOCK]
+            to = int(ends[: first + BLOCK][-1])
+            rows = kept[at:to] - first * block.shape[1]
+            here = bits[: len(block)]
+            np.equal(block.view(np.uint32)[:, :, : self.flags], _ONE, out=here[:, :, : self.flags])
+            between = np.ascontiguousarray(block[:, :, self.flags : end])
+            for part, whole in ((np.packbits(here), flags), (between, values)):
+                part.reshape(-1, whole.shape[1]).take(rows, 0, out=whole[at:to], mode="clip")
+            self._check(block, lengths[first : first + BLOCK])
+            at = to
+        return flags, values
+
+    def _check(self, observations: Floats, lengths: npt.NDArray[np.integer]) -> None:
         words = observations.view(np.uint32)
-        bits = words[:, :, : self.flags] == _ONE
-        for step in (np.zeros_like(lengths), lengths - 1):
-            seen = words[np.arange(len(words)), step]
-            flags = seen[:, : self.flags]
+        last = words.reshape(-1, words.shape[2])[np.arange(len(words)) * words.shape[1] + lengths - 1, : self.flags]
+        for flags in (words[:, 0, : self.flags], last):
             check(bool(((flags == 0) | (flags == _ONE)).all()), "observation", "another value", "0 or 1 in its flags")
-            same = seen[:, end:] == self.constant.view(np.uint32)
-            check(bool(same.all()), "observation", "another end", "the end that all of this run's share")
-        packed = np.packbits(bits, axis=2).reshape(-1, -(-self.flags // 8))
-        return packed[kept], observations.reshape(-1, observations.shape[2])[kept, self.flags : end]
+        same = words[:, 0, words.shape[2] - len(self.constant) :] == self.constant.view(np.uint32)
+        check(bool(same.all()), "observation", "another end", "the end that all of this run's share")
 
     def unpack(self, bits: npt.NDArray[np.uint8], values: Floats) -> Floats:
         """The observations float32 [s, o]."""

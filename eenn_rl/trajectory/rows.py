@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,16 +46,6 @@ class Rows:
         )
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
-    """`parts`, which hold the same columns, one after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    return Rows(
-        {name: np.concatenate([rows.steps[name] for rows in parts]) for name in parts[0].steps},
-        {name: np.concatenate([rows.episodes[name] for rows in parts]) for name in parts[0].episodes},
-    )
-
-
 @dataclass(frozen=True)
 class Difference:
     """The first place where two logs of the same episodes part; `step` None: a value of the whole episode."""
@@ -79,10 +69,7 @@ def as_bytes(column: Array) -> npt.NDArray[np.uint8]:
 
 def digests(rows: Rows, before: bytes) -> npt.NDArray[np.uint8]:
     """A chain: SHA-256 of the digest before and the episode's content, cut to uint8 [n, DIGEST_BYTES]."""
-    chain: list[bytes] = []
-    for content in _contents(rows):
-        before = _link(before, content)
-        chain.append(before)
+    chain = [before := _link(before, content) for content in _contents(rows)]
     return np.frombuffer(b"".join(chain), np.uint8).reshape(-1, DIGEST_BYTES)
 
 
@@ -94,11 +81,14 @@ def broken_links(rows: Rows, before: bytes) -> npt.NDArray[np.intp]:
     return np.array([i for i, (last, content, link) in enumerate(found) if _link(last, content) != link], np.intp)
 
 
-def _link(before: bytes, content: tuple[bytes, ...]) -> bytes:
-    return hashlib.sha256(b"".join((before, *content))).digest()[:DIGEST_BYTES]
+def _link(before: bytes, content: tuple[memoryview, ...]) -> bytes:
+    state = hashlib.sha256(before)
+    for part in content:
+        state.update(part)
+    return state.digest()[:DIGEST_BYTES]
 
 
-def _contents(rows: Rows) -> Iterator[tuple[bytes, ...]]:
+def _contents(rows: Rows) -> Iterator[tuple[memoryview, ...]]:
     """The bytes that each episode's digest covers: of packed steps row by row, else column by column."""
     sealed = np.concatenate([as_bytes(rows.episodes[name]) for name in _SEALED], axis=1)
     packed = FLAGS in rows.steps
@@ -110,9 +100,9 @@ def _contents(rows: Rows) -> Iterator[tuple[bytes, ...]]:
     yield from zip(*parts, strict=True)
 
 
-def _cut(content: npt.NDArray[np.uint8], offsets: npt.NDArray[np.integer]) -> Iterator[bytes]:
-    """The bytes of `content` [rows, bytes] between one offset (of rows) and the next."""
-    flat = content.tobytes()
+def _cut(content: npt.NDArray[np.uint8], offsets: npt.NDArray[np.integer]) -> Iterator[memoryview]:
+    """The bytes of `content` [rows, bytes] between one offset (of rows) and the next, as views."""
+    flat = content.reshape(-1).data
     return map(flat.__getitem__, itertools.starmap(slice, itertools.pairwise((offsets * content.shape[1]).tolist())))
 
 

@@ -77,7 +77,7 @@ class Column:
 
 STEPS = (
     Column("observations", "<f4", ("observation",)),
-    Column("masks", "?", ("actions",), tile=12),
+    Column("masks", "?", ("actions",)),
     Column("actions", "<i2"),
     Column("rewards", "<f8"),
 )
@@ -156,8 +156,8 @@ OPTIONAL = ("updates",)
 CHUNK_BYTES = 1 << 16
 """Aim for one chunk, before compression."""
 FEWEST_ROWS = 16
-MOST_ROWS = {"steps": 4096}
-"""Of a chunk; 512 elsewhere. A flush compresses each chunk that is not full yet, and does so faster with fewer rows."""
+MOST_ROWS = {"steps": 4096, "episodes": 2048}
+"""Of a chunk; 512 elsewhere. More take less time each, but a flush compresses each chunk that is not full yet."""
 
 
 def columns_of(group: str, dimensions: Dimensions) -> tuple[Column, ...]:

@@ -3,11 +3,11 @@
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from eenn_rl.errors import check
+from eenn_rl.trajectory.growing import Growing
 from eenn_rl.trajectory.schema import UPDATES, TrajectoryError
 
 
@@ -17,10 +17,10 @@ class UpdateColumns:
     `columns` are the data sets by name in the log at `path`. An older log has none: there nothing is kept.
     """
 
-    def __init__(self, path: Path, columns: Mapping[str, Any] | None) -> None:
+    def __init__(self, path: Path, columns: Mapping[str, Growing] | None) -> None:
         self._path = path
         self._columns = columns
-        values = [columns[column.name][...].tolist() for column in UPDATES] if columns else [[], []]
+        values = [columns[column.name].read().tolist() for column in UPDATES] if columns else [[], []]
         self._rows: list[tuple[int, float]] = list(zip(*values, strict=True))
         self._saved = self._next = len(self._rows)
 
@@ -53,12 +53,10 @@ class UpdateColumns:
         self._next += 1
 
     def write(self) -> None:
-        """Put what is new into the data sets."""
+        """Append what is new to the data sets."""
         if self._columns is None or not self.pending:
             return
         new = self._rows[self._saved :]  # one step: `add` may be at work in another thread
         for column, values in zip(UPDATES, zip(*new, strict=True), strict=True):
-            dataset = self._columns[column.name]
-            dataset.resize(self._saved + len(new), 0)
-            dataset[self._saved :] = np.array(values, column.dtype)
+            self._columns[column.name].append(np.array(values, column.dtype))
         self._saved += len(new)

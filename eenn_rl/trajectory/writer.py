@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from eenn_rl.episodes import EpisodeBatch
 from eenn_rl.trajectory.flatten import rows_of
+from eenn_rl.trajectory.growing import Growing
 from eenn_rl.trajectory.layout import LIBVER, datasets, lay_out
 from eenn_rl.trajectory.meta import RunMeta
 from eenn_rl.trajectory.overlay import Overlay
@@ -23,18 +24,16 @@ from eenn_rl.trajectory.packing import Packing
 from eenn_rl.trajectory.publish import PublishedFile
 from eenn_rl.trajectory.reader import TrajectoryLog, open_log
 from eenn_rl.trajectory.records import verification_row
-from eenn_rl.trajectory.rows import UNSEALED, Rows, digests, first_difference, joined
+from eenn_rl.trajectory.rows import UNSEALED, Rows, digests, first_difference
 from eenn_rl.trajectory.schema import EPISODES, FLAGS, VALUES, Dimensions, TrajectoryError
 from eenn_rl.trajectory.updates import UpdateColumns
 
-QUIET_S = (0.5, 5.0)
-"""Least and most seconds between two automatic flushes."""
-SHARE = 0.002
-"""Between these bounds, flushing takes at most this share of the time."""
+QUIET_S = (5.0, 8.5)
+"""Most seconds between two flushes, where few episodes wait for one and where many do: a search that makes many soon
+has a checkpoint, which flushes too."""
+MANY = 256
 MOST_UNSAVED = 16384
 """Episodes that a kill may cost, at most."""
-MOST_PENDING = 2048
-"""Episodes that are packed, about 2 kB each, but not yet handed to HDF5."""
 MOST_WAITING = 8
 """Batches that the writing thread may be behind the search."""
 
@@ -42,9 +41,8 @@ MOST_WAITING = 8
 class TrajectoryWriter:
     """A recorder of episodes. Made by `create` or `resume`; one writer per file, others are refused.
 
-    What `flush` has written is safe, whatever happens to the process. What was added is flushed by itself at most 5 s
-    after the last flush, whether more is added or not, sooner where flushing is cheap. Use as a context manager, or
-    `close`.
+    What `flush` has written is safe, whatever happens to the process. What was added is flushed by itself at most
+    `QUIET_S` after the last flush, whether more is added or not. Use as a context manager, or `close`.
 
     Digests, compression and the file are left to one thread of its own, nearly all of it C code beside which the search
     goes on. Ctrl-C strikes the caller, never that thread: HDF5 is not left halfway through a change.
@@ -54,16 +52,17 @@ class TrajectoryWriter:
         self, published: PublishedFile, file: Any, overlay: Overlay, dimensions: Dimensions, packing: Packing | None
     ) -> None:
         self._published, self._file, self._overlay, self._packing = published, file, overlay, packing
-        self._columns = datasets(file, dimensions)
-        lengths = self._columns["episodes"]["length"]
-        self._steps = int(self._columns["steps"]["actions"].shape[0])
-        self._saved = self._check_from = self._total = int(lengths.shape[0])
-        self._last_digest = bytes(self._columns["episodes"]["digest"][-1]) if self._saved else UNSEALED
-        self._wall_before = float(self._columns["episodes"]["wall_s"][-1]) if self._saved else 0.0
+        self._exits = dimensions.exits
+        found = datasets(file, dimensions)
+        self._columns = {
+            group: {name: Growing(dataset) for name, dataset in columns.items()} for group, columns in found.items()
+        }
+        self._steps = len(self._columns["steps"]["actions"])
+        self._saved = self._check_from = self._total = len(self._columns["episodes"]["length"])
+        self._last_digest = bytes(found["episodes"]["digest"][-1]) if self._saved else UNSEALED
+        self._wall_before = float(found["episodes"]["wall_s"][-1]) if self._saved else 0.0
         self._begun = self._flushed = time.monotonic()
-        self._flush_cost = 0.0
         self._whole = True
-        self._pending: list[Rows] = []
         self._news = not self._saved
         self._alarm: threading.Timer | None = None
         self._updates = UpdateColumns(published.path, self._columns.get("updates"))
@@ -199,7 +198,7 @@ class TrajectoryWriter:
     def _save_what_is_due(self) -> None:
         """Flush where it is time; where it will be later, come back then, whether more is added or not."""
         unsaved = self._total - self._saved
-        left = self._patience - (time.monotonic() - self._flushed)
+        left = QUIET_S[unsaved >= MANY] - (time.monotonic() - self._flushed)
         if unsaved and (left <= 0 or unsaved >= MOST_UNSAVED):
             self._flush()
         elif unsaved and self._alarm is None:
@@ -216,16 +215,15 @@ class TrajectoryWriter:
     def _add_verification(self, record: Mapping[str, Any], genome: npt.NDArray[np.int16] | None) -> None:
         text = np.frombuffer(json.dumps(record, sort_keys=True).encode(), np.uint8)
         columns, stream = self._columns["verifications"], self._columns["verification_text"]["text"]
-        row, start = columns["feasible"].shape[0], stream.shape[0]
-        known = stream[...].tobytes()
-        places = zip(columns["text_start"][...].tolist(), columns["text_length"][...].tolist(), strict=True)
+        start, known = len(stream), stream.read().tobytes()
+        places = zip(columns["text_start"].read().tolist(), columns["text_length"].read().tolist(), strict=True)
         if any(known[at : at + length] == text.tobytes() for at, length in places):
             return
         if genome is None:
-            genome = np.full(columns["architecture"].shape[1:], -1, np.int16)
+            genome = np.full((self._exits, 5), -1, np.int16)
         for name, value in verification_row(record, genome, start, len(text)).items():
-            _place(columns[name], row, np.asarray(value)[np.newaxis])
-        _place(stream, start, text)
+            columns[name].append(np.asarray(value)[np.newaxis])
+        stream.append(text)
         self._news = True
         self._flush()
 
@@ -238,21 +236,15 @@ class TrajectoryWriter:
     def _flush(self) -> None:
         if not self._whole or not (self._news or self._updates.pending):
             return
-        begun = time.monotonic()
-        self._write_pending()
         self._updates.write()
+        for columns in self._columns.values():
+            for column in columns.values():
+                column.write()
         self._file.flush()
         self._published.publish(self._overlay.take())
         self._overlay.rebase(self._published.handle)
         self._saved, self._news = self._total, False
         self._flushed = time.monotonic()
-        self._flush_cost = self._flushed - begun
-
-    @property
-    def _patience(self) -> float:
-        """Seconds to let pass between two flushes."""
-        least, most = QUIET_S
-        return min(most, max(least, self._flush_cost / SHARE))
 
     def _append(self, batch: EpisodeBatch, first: int, wall_s: float) -> None:
         self._whole = False
@@ -261,33 +253,19 @@ class TrajectoryWriter:
             rows = rows.part(first, len(rows))
             shift = int(rows.episodes["start"][0]) - self._steps
             rows.episodes["start"][:] -= shift
-        self._pending.append(rows)
+        rows.episodes["digest"][:] = digests(rows, self._last_digest)
+        for group, columns in (("steps", rows.steps), ("episodes", rows.episodes)):
+            for name, column in columns.items():
+                self._columns[group][name].append(column)
+        self._last_digest = bytes(rows.episodes["digest"][-1])
         self._news = True
         self._steps += len(rows.steps["actions"])
         self._total += len(rows)
         self._check_from = self._total
         self._whole = True
-        if sum(map(len, self._pending)) >= MOST_PENDING:
-            self._write_pending()
-
-    def _write_pending(self) -> None:
-        """Seal what was appended and hand it to HDF5, many batches at a time: most calls cost the same for any."""
-        if not self._pending:
-            return
-        self._whole = False
-        rows = joined(self._pending)
-        rows.episodes["digest"][:] = digests(rows, self._last_digest)
-        for name, column in rows.steps.items():
-            _place(self._columns["steps"][name], self._steps - len(column), column)
-        for name, column in rows.episodes.items():
-            _place(self._columns["episodes"][name], self._total - len(column), column)
-        self._last_digest = bytes(rows.episodes["digest"][-1])
-        self._pending.clear()
-        self._whole = True
 
     def _compare(self, batch: EpisodeBatch, count: int) -> None:
         """Compare the first `count` episodes of `batch` with those logged at the place they belong."""
-        self._write_pending()
         begin, end = self._check_from, self._check_from + count
         logged = self._read(begin, end)
         found = rows_of(batch, int(logged.episodes["start"][0]), 0.0).part(0, count)
@@ -301,10 +279,10 @@ class TrajectoryWriter:
 
     def _read(self, begin: int, end: int) -> Rows:
         columns = self._columns["episodes"]
-        episodes = {column.name: columns[column.name][begin:end] for column in EPISODES}
+        episodes = {column.name: columns[column.name].read(begin, end) for column in EPISODES}
         first = int(episodes["start"][0])
         last = first + int(episodes["length"].sum(dtype=np.int64))
-        steps = {name: column[first:last] for name, column in self._columns["steps"].items()}
+        steps = {name: column.read(first, last) for name, column in self._columns["steps"].items()}
         if self._packing:
             steps["observations"] = self._packing.unpack(steps[FLAGS], steps[VALUES])
         return Rows(steps, episodes)
@@ -317,11 +295,3 @@ def _check_same_run(log: TrajectoryLog, meta: RunMeta | None) -> None:
             f"{log.path}: expected the log of this run, but its {', '.join(parts)} differ: "
             "resume with the settings the log was begun with"
         )
-
-
-def _place(dataset: Any, at: int, rows: npt.NDArray[Any]) -> None:
-    """Write `rows` from row `at` on; the dataset grows as far as needed."""
-    end = at + len(rows)
-    if dataset.shape[0] < end:
-        dataset.resize(end, 0)
-    dataset[at:end] = rows
