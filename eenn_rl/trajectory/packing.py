@@ -28,8 +28,8 @@ class Packing:
         """Bits uint8 [s, ceil(flags / 8)], the first value highest, and values float32 [s, v] of the steps to keep.
 
         Of `observations` [n, T, o], those are the first `lengths` [n] of each episode, at least one. Raises
-        `InvalidValueError` where, in an episode's first or last step, a flag is neither 0 nor 1 or the end is another
-        one than the run's. (The steps between are as sound: an episode takes no flag and no end back.)
+        `InvalidValueError` where a flag of an episode's first or last step is neither 0 nor 1, or the end of its first
+        step is another one than the run's. (The other steps are as sound: an episode takes no flag and no end back.)
         """
         kept = np.flatnonzero(np.arange(observations.shape[1]) < lengths[:, None])
         ends = np.cumsum(lengths)
