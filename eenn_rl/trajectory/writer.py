@@ -28,10 +28,10 @@ from eenn_rl.trajectory.rows import UNSEALED, Rows, digests, first_difference
 from eenn_rl.trajectory.schema import EPISODES, FLAGS, VALUES, Dimensions, TrajectoryError
 from eenn_rl.trajectory.updates import UpdateColumns
 
-QUIET_S = (5.0, 8.5)
-"""Most seconds between two flushes, where few episodes wait for one and where many do: a search that makes many soon
-has a checkpoint, which flushes too."""
-MANY = 256
+QUIET_S = (0.5, 5.0)
+"""Least and most seconds between two automatic flushes."""
+SHARE = 0.002
+"""Between these bounds, flushing takes at most this share of the time."""
 MOST_UNSAVED = 16384
 """Episodes that a kill may cost, at most."""
 MOST_WAITING = 8
@@ -41,8 +41,9 @@ MOST_WAITING = 8
 class TrajectoryWriter:
     """A recorder of episodes. Made by `create` or `resume`; one writer per file, others are refused.
 
-    What `flush` has written is safe, whatever happens to the process. What was added is flushed by itself at most
-    `QUIET_S` after the last flush, whether more is added or not. Use as a context manager, or `close`.
+    What `flush` has written is safe, whatever happens to the process. What was added is flushed by itself at most 5 s
+    after the last flush, whether more is added or not, sooner where flushing is cheap. Use as a context manager, or
+    `close`.
 
     Digests, compression and the file are left to one thread of its own, nearly all of it C code beside which the search
     goes on. Ctrl-C strikes the caller, never that thread: HDF5 is not left halfway through a change.
@@ -62,6 +63,7 @@ class TrajectoryWriter:
         self._last_digest = bytes(found["episodes"]["digest"][-1]) if self._saved else UNSEALED
         self._wall_before = float(found["episodes"]["wall_s"][-1]) if self._saved else 0.0
         self._begun = self._flushed = time.monotonic()
+        self._flush_cost = 0.0
         self._whole = True
         self._news = not self._saved
         self._alarm: threading.Timer | None = None
@@ -198,7 +200,7 @@ class TrajectoryWriter:
     def _save_what_is_due(self) -> None:
         """Flush where it is time; where it will be later, come back then, whether more is added or not."""
         unsaved = self._total - self._saved
-        left = QUIET_S[unsaved >= MANY] - (time.monotonic() - self._flushed)
+        left = self._patience - (time.monotonic() - self._flushed)
         if unsaved and (left <= 0 or unsaved >= MOST_UNSAVED):
             self._flush()
         elif unsaved and self._alarm is None:
@@ -236,6 +238,7 @@ class TrajectoryWriter:
     def _flush(self) -> None:
         if not self._whole or not (self._news or self._updates.pending):
             return
+        begun = time.monotonic()
         self._updates.write()
         for columns in self._columns.values():
             for column in columns.values():
@@ -245,6 +248,13 @@ class TrajectoryWriter:
         self._overlay.rebase(self._published.handle)
         self._saved, self._news = self._total, False
         self._flushed = time.monotonic()
+        self._flush_cost = self._flushed - begun
+
+    @property
+    def _patience(self) -> float:
+        """Seconds to let pass between two flushes."""
+        least, most = QUIET_S
+        return min(most, max(least, self._flush_cost / SHARE))
 
     def _append(self, batch: EpisodeBatch, first: int, wall_s: float) -> None:
         self._whole = False
