@@ -25,7 +25,7 @@ from cifar10_study import (
     write_architectures,
 )
 from headline_limits import limits
-from provenance import RESULTS, write
+from provenance import RESULTS, provenance, write
 
 from eenn_agents.search import search
 from eenn_rl.architecture import Architecture
@@ -193,7 +193,11 @@ def main() -> None:
     found = run(options)
     file = RESULTS / "headline_cifar10.json"
     known = json.loads(file.read_text(encoding="utf-8"))["runs"] if file.exists() else {}
-    known[options.backbone] = {**found, "trained_on": options.machine or options.device}
+    known[options.backbone] = {
+        **found,
+        "command": provenance(())["command"],
+        "trained_on": options.machine or options.device,
+    }
     write("headline_cifar10", {"runs": known}, [options.seed])
 
 

@@ -54,8 +54,8 @@ class Dataset:
     def judged_images(self) -> tuple[Tensor, Tensor, Tensor]:
         """Validation images, labels and groups that trained networks are judged by.
 
-        Where training mirrors images, a mirrored image is as good as its original: both are there, in one group, which
-        takes about a quarter off the standard error of the difference of two networks' accuracies.
+        Where training mirrors images, a mirrored image is as good as its original: both are there, in one group: what is
+        decided by chance alone, of an image that is close, weighs half as much.
         """
         images, labels, groups = self.validation_x, self.validation_y, self.validation_groups
         if not self.mirrors:
