@@ -1,6 +1,7 @@
 """Tables say what networks do."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from eenn_rl.levels import confidence_levels
 from eenn_rl.networks import measure
 from eenn_rl.networks.confidence import confidence, fit_temperature
+from eenn_rl.networks.data import Dataset, crop_and_flip
 from eenn_rl.networks.inherit import inherited
 from eenn_rl.networks.measure import changes_measured, measure_tables, paths_of_length
 from eenn_rl.networks.recalibration import chunked
@@ -29,11 +31,26 @@ def test_every_path_and_head_has_a_row(tables: AccuracyTables) -> None:
     assert tables.images == len(np.unique(digits().validation_groups))
 
 
+def test_mirrored_images_are_measured_where_training_mirrors() -> None:
+    """Twice the samples, of as many images; the second half is what the network says of the mirrored ones."""
+    mirrored = replace(digits(), train_x=digits().validation_x, train_y=digits().validation_y, view=crop_and_flip)
+    tables = measure_tables(supernet(), mirrored)
+    assert (tables.samples, tables.images) == (240, len(np.unique(digits().validation_groups)))
+    holds_what_the_network_does(tables, mirrored, MIXED)
+
+
 @pytest.mark.parametrize("exits", [MIXED, ((0, "dsconv", 4), (2, "classifier", 2)), ((2, "classifier", 8),)])
 def test_a_row_is_what_the_network_does(tables: AccuracyTables, exits: tuple[tuple[int, str, int], ...]) -> None:
     """Each exit of an architecture with inherited weights agrees with its row, image by image."""
-    drawn = architecture(*exits)
-    logits = torch.from_numpy(inherited(supernet(), drawn, digits()).logits(digits(), digits().validation_x))
+    holds_what_the_network_does(tables, digits(), exits)
+
+
+def holds_what_the_network_does(
+    tables: AccuracyTables, dataset: Dataset, exits: tuple[tuple[int, str, int], ...]
+) -> None:
+    """Assert it, on the images that networks are judged by."""
+    drawn, (images, labels, _) = architecture(*exits), dataset.judged_images()
+    logits = torch.from_numpy(inherited(supernet(), drawn, dataset).logits(dataset, images))
     path = np.zeros(3, np.uint8)
     first = 0
     for number, exit_ in enumerate(drawn.exits):
@@ -44,7 +61,7 @@ def test_a_row_is_what_the_network_does(tables: AccuracyTables, exits: tuple[tup
             & (tables.row_branch == branch)
             & (tables.row_bits == np.where(np.arange(3) <= exit_.location, path, 0)).all(1)
         )
-        right = (logits[number].argmax(1) == digits().validation_y).numpy()
+        right = (logits[number].argmax(1) == labels).numpy()
         assert (tables.correct[row] == right).all()
         levels = confidence_levels(confidence(logits[number], "max_softmax", float(tables.temperatures[row])).numpy())
         assert (tables.confidence[row] == levels).all()

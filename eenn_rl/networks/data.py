@@ -52,10 +52,10 @@ class Dataset:
         return channels, height, width
 
     def judged_images(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Validation images, labels and groups that trained networks are judged by.
+        """Validation images, labels and groups that networks, and shared weights, are judged by.
 
-        Where training mirrors images, a mirrored image is as good as its original: both are there, in one group: what is
-        decided by chance alone, of an image that is close, weighs half as much.
+        Where training mirrors images, a mirrored image is as good as its original: both are there, in one group, so
+        that what chance decides of an image that is close weighs half as much.
         """
         images, labels, groups = self.validation_x, self.validation_y, self.validation_groups
         if not self.mirrors:

@@ -138,7 +138,7 @@ def measure_tables(
     checkpoint: Path | None = None,
     notes: str = "",
 ) -> AccuracyTables:
-    """Run the validation images of `dataset` through every path and head of `supernet`.
+    """Run the validation images of `dataset` (`Dataset.judged_images`) through every path and head of `supernet`.
 
     `changes` bounds how often bits change along a path; by default all paths are measured where they fit `MOST_ROWS`
     rows. `calibrated` fits a temperature for every row. The supernet's batch norms are overwritten. `checkpoint` is
@@ -147,7 +147,8 @@ def measure_tables(
     network, progress = supernet.network, progress or NullProgress()
     blocks = len(network.blocks)
     changes = changes_measured(blocks, supernet.bits, len(supernet.branches)) if changes is None else changes
-    labels = dataset.validation_y.cpu()
+    judged, labels, groups = dataset.judged_images()
+    labels = labels.cpu()
     identity = f"{supernet.identity}/{dataset.name}/{len(labels)}/{rule}/{calibrated}/{changes}"
     job = _Measurement(
         network, network.heads_at, supernet.bits, changes, labels, rule, calibrated, progress, checkpoint, identity
@@ -156,11 +157,11 @@ def measure_tables(
     counts = [sum(1 for _ in paths_of_length(length + 1, supernet.bits, changes)) for length in range(blocks)]
     progress.phase("measuring", sum(counts[location] for location, _ in network.heads_at))
     images = calibration_images(dataset, supernet.settings.calibration_images, supernet.seed)
-    job.walk((), network.start(images), network.start(dataset.normalise(dataset.validation_x)))
-    return _tables(job, supernet, dataset, notes)
+    job.walk((), network.start(images), network.start(dataset.normalise(judged)))
+    return _tables(job, supernet, dataset.name, len(np.unique(groups.cpu())), notes)
 
 
-def _tables(job: _Measurement, supernet: Supernet, dataset: Dataset, notes: str) -> AccuracyTables:
+def _tables(job: _Measurement, supernet: Supernet, dataset: str, originals: int, notes: str) -> AccuracyTables:
     """Rows in order of location, then path, then branch."""
     blocks = len(job.network.blocks)
     branch_index = {CLASSIFIER: -1, **{name: i for i, name in enumerate(supernet.branches)}}
@@ -169,7 +170,7 @@ def _tables(job: _Measurement, supernet: Supernet, dataset: Dataset, notes: str)
         backbone=supernet.network.backbone,
         branches=supernet.branches,
         bits=supernet.bits,
-        dataset=dataset.name,
+        dataset=dataset,
         confidence_rule=job.rule,
         row_location=np.array([head[0] for head, _ in keys], np.int16),
         row_branch=np.array([branch_index[head[1]] for head, _ in keys], np.int16),
@@ -178,5 +179,5 @@ def _tables(job: _Measurement, supernet: Supernet, dataset: Dataset, notes: str)
         correct=np.stack([job.rows[key][1] for key in keys]),
         temperatures=np.array([job.rows[key][2] for key in keys], np.float32),
         notes=notes,
-        independent_samples=len(np.unique(dataset.validation_groups.cpu())),
+        independent_samples=originals,
     )
