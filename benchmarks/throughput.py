@@ -2,22 +2,28 @@
 
     python benchmarks/throughput.py
 
-Decisions and evaluations per second of CPU time, so that other work on the machine matters less. Results:
-results/throughput.json.
+Decisions and evaluations per second of CPU time, so that other work on the machine matters less. "Seen combinations":
+the thresholds for these exits, branches and bits were tuned before, other cores may run them; where every combination
+is new, each has to be tuned first. Results: results/throughput.json.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from agents_common import evaluator_of, parser, searched, tables_of, write
 
-from eenn_agents.model import build_model
+from eenn_agents.model import EpisodicPPO, build_model
 from eenn_envs import EENNEnv, EENNVectorEnv
 from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import layout_for
+from eenn_rl.costing import Costing
 from eenn_rl.estimator import Estimator
+from eenn_rl.space import BITS, Genomes, SearchSpace
+from eenn_rl.tuning import Tuner
 
 
 def rate(work: Callable[[], int], seconds: float = 3.0) -> float:
@@ -30,7 +36,51 @@ def rate(work: Callable[[], int], seconds: float = 3.0) -> float:
 
 
 def random_actions(rng: np.random.Generator, masks: np.ndarray) -> np.ndarray:
-    return np.argmax(rng.random(masks.shape, np.float32) * masks, axis=1)
+    chosen: np.ndarray = np.argmax(rng.random(masks.shape, np.float32) * masks, axis=1)
+    return chosen
+
+
+PARTS = {
+    "tuning thresholds": (Tuner, "frontiers"),
+    "costs": (Costing, "costs"),
+    "the policy's proposals": (EpisodicPPO, "sample_episodes"),
+    "the policy's updates": (EpisodicPPO, "update"),
+}
+"""What a search spends its time on; no part calls another."""
+SEARCHES = {"ppo, shipped policy": "shipped", "ppo, untrained": "untrained", "local": "untrained"}
+"""The searches that are timed, and the policy that each begins with."""
+
+
+@contextmanager
+def timed(parts: dict[str, tuple[type, str]]) -> Iterator[dict[str, float]]:
+    """Within, the CPU seconds spent in each of `parts`: a class and its method."""
+    spent, plain = dict.fromkeys(parts, 0.0), {name: getattr(*part) for name, part in parts.items()}
+
+    def wrapped(name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            begun = time.process_time()
+            try:
+                return plain[name](*arguments, **options)
+            finally:
+                spent[name] += time.process_time() - begun
+
+        return call
+
+    for name, (owner, method) in parts.items():
+        setattr(owner, method, wrapped(name))
+    try:
+        yield spent
+    finally:
+        for name, (owner, method) in parts.items():
+            setattr(owner, method, plain[name])
+
+
+def portions_of_new(space: SearchSpace) -> Iterator[Genomes]:
+    """Random architectures, a hundred at a time; no two have the same exits, branches and bits."""
+    genomes = space.sample(np.random.default_rng(1), 100_000)
+    _, first = np.unique(genomes[:, :, : BITS + 1], axis=0, return_index=True)
+    first = np.sort(first)
+    yield from (genomes[first[start : start + 100]] for start in range(0, len(first) - 99, 100))
 
 
 def main() -> None:
@@ -71,10 +121,10 @@ def main() -> None:
     def policy() -> int:
         return len(model.sample_episodes(core, generator).actions)
 
-    fresh = iter(np.array_split(evaluator.space.sample(np.random.default_rng(1), 400_000), 4000))
+    cold, fresh = evaluator_of(Estimator(tables), "quad_edge_tpu"), portions_of_new(evaluator.space)
     rates = {
         "evaluations, batch, seen combinations": rate(lambda: len(evaluator.score_batch(genomes))),
-        "evaluations, batch, new ones": rate(lambda: len(evaluator.score_batch(next(fresh)))),
+        "evaluations, batch, every combination new": rate(lambda: len(cold.score_batch(next(fresh))), 1.5),
         "evaluations, one by one": rate(lambda: len(evaluator.score_batch(genomes[:1]))),
         "decisions, core": rate(core_alone),
         "decisions, vector environment with rewards": rate(vector),
@@ -83,18 +133,19 @@ def main() -> None:
     }
     for name, value in rates.items():
         print(f"{name:45} {value:12,.0f} /s", flush=True)
-    search_s = {}
-    for agent in ("ppo", "local"):
+    search_s, parts = {}, {}
+    for agent, begin_with in SEARCHES.items():
         begun = time.process_time()
-        searched(agent, evaluator_of(estimator, "quad_edge_tpu"), 1000, 0)
+        with timed(PARTS) as spent:
+            fresh_evaluator = evaluator_of(Estimator(tables), "quad_edge_tpu")
+            searched(agent.partition(",")[0], fresh_evaluator, 1000, 0, policy=begin_with)
         search_s[agent] = time.process_time() - begun
+        parts[agent] = {**spent, "the rest": search_s[agent] - sum(spent.values())}
     ratio = rates["decisions, core"] / rates["decisions, single environment with rewards"]
-    print(search_s, "core over single", ratio)
-    write(
-        "throughput", tables,
-        {"per_cpu_second": rates, "cpu_seconds_of_1000_evaluations": search_s, "core_over_single_environment": ratio},
-        [0],
-    )  # fmt: skip
+    print(search_s, parts, "core over single", ratio)
+    data = {"per_cpu_second": rates, "core_over_single_environment": ratio}
+    data |= {"cpu_seconds_of_1000_evaluations": search_s, "of_which": parts}
+    write("throughput", tables, data, [0])
 
 
 if __name__ == "__main__":
