@@ -476,11 +476,10 @@ def test_what_packing_would_lose_is_refused(tmp_path: Path, rng: np.random.Gener
     """A flag that is neither 0 nor 1, or another end than the run's, is an error and not a log that tells otherwise."""
     batch = sample_batch(rng, 20)
     batch.observations[7, 0, at] = value
-    with TrajectoryWriter.create(tmp_path / "log.h5", sample_meta()) as writer:
+    path, expected = tmp_path / "log.h5", pytest.raises(InvalidValueError, match="observation")
+    with expected, TrajectoryWriter.create(path, sample_meta()) as writer:
         writer.add_episodes(batch)
-        with pytest.raises(InvalidValueError, match="observation"):
-            writer.flush()
-    with open_log(tmp_path / "log.h5") as log:
+    with open_log(path) as log:
         assert len(log) == 0
 
 

@@ -1,6 +1,7 @@
 """Ledger: what a search has evaluated, in order; counts the budget and writes the episodes."""
 
 import time
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,18 +9,20 @@ import numpy.typing as npt
 
 from eenn_agents.episodes import play
 from eenn_envs.core import Problem
+from eenn_rl.objective import saving
 from eenn_rl.search import History
-from eenn_rl.space import Genomes
+from eenn_rl.space import CORE, Genomes
 
 if TYPE_CHECKING:
     from eenn_rl.episodes import Recorder
     from eenn_rl.evaluator import Evaluator
 
 Floats = npt.NDArray[np.float64]
-BLOCK = 256
+BLOCK = 512
 """Episodes per write: the trajectory file is appended in blocks of this size ..."""
-HAND_OVER_S = 0.5
+HAND_OVER_S = 1.0
 """... or smaller, where they take longer than this to come together."""
+COLUMNS = ("reward", "feasible", "accuracy", "elp")
 
 
 class Ledger:
@@ -35,7 +38,8 @@ class Ledger:
         shape = (0, problem.layout.exits, 5)
         self._genomes: list[Genomes] = []
         self._numbers: dict[bytes, int] = {}
-        self._columns: dict[str, list[float]] = {name: [] for name in ("reward", "feasible", "accuracy", "elp")}
+        self._columns = {name: array("d") for name in (*COLUMNS, "saving")}
+        self._inaccurate: set[bytes] = set()
         self._pending: Genomes = np.zeros(shape, np.int16)
         self.recorded = 0
         self._written = time.monotonic()
@@ -100,8 +104,12 @@ class Ledger:
         before = len(self) - len(genomes)
         for portion, batch in self.evaluator.evaluate_in_portions(genomes):
             self._genomes.append(genomes[portion])
-            for name, column in self._columns.items():
-                column.extend(getattr(batch, name).tolist())
+            for name in COLUMNS:
+                self._columns[name].extend(getattr(batch, name).tolist())
+            objective, baseline = self.evaluator.objective, self.evaluator.baseline
+            savings = saving(objective, baseline, batch.energy_j, batch.latency_s, batch.elp)
+            self._columns["saving"].extend(savings.tolist())
+            self._note_inaccurate(genomes[portion], batch.accuracy)
             self._note_best(batch.reward, batch.feasible, batch.accuracy, before + portion.start)
             self._pending = np.concatenate([self._pending, genomes[portion]])
             self._write_what_is_due()
@@ -112,6 +120,9 @@ class Ledger:
             self._write(BLOCK)
         if len(self._pending) and time.monotonic() - self._written > HAND_OVER_S:
             self._write(len(self._pending))
+
+    def _note_inaccurate(self, genomes: Genomes, accuracy: Floats) -> None:
+        self._inaccurate.update(_structures(genomes[accuracy < self.evaluator.baseline.floor]))
 
     def _note_best(self, reward: Floats, feasible: npt.NDArray[np.bool_], accuracy: Floats, before: int) -> None:
         if feasible.any():
@@ -136,11 +147,20 @@ class Ledger:
             self._write(len(self._pending))
         self._recorder.flush()
 
+    def inaccurate(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
+        """Which of `genomes` are known to lose too much accuracy: their locations, branches and bits did on any cores."""
+        return np.array([structure in self._inaccurate for structure in _structures(genomes)], np.bool_)
+
+    def savings(self) -> Floats:
+        """What each evaluation so far would be rewarded with if every constraint held, float64 [n]; -inf: it failed."""
+        return np.array(self._columns["saving"])
+
     def history(self) -> History:
         """Every distinct evaluation so far."""
         shape = (0, self.problem.layout.exits, 5)
         genomes = np.concatenate([np.zeros(shape, np.int16), *self._genomes])
-        columns = {name: np.array(column) for name, column in self._columns.items()}
+        self._genomes = [genomes]
+        columns = {name: np.array(self._columns[name]) for name in COLUMNS}
         return History(
             genomes, columns["reward"], columns["feasible"].astype(np.bool_), columns["accuracy"], columns["elp"]
         )
@@ -148,16 +168,21 @@ class Ledger:
     def state(self) -> dict[str, Any]:
         """All of it, for a checkpoint; every episode so far is recorded and safe from here on."""
         self.finish()
-        history = self.history()
-        columns = {name: np.asarray(getattr(history, name)) for name in self._columns}
-        return {"genomes": history.genomes, "recorded": self.recorded, **columns}
+        columns = {name: np.array(column) for name, column in self._columns.items()}
+        return {"genomes": self.history().genomes, "recorded": self.recorded, **columns}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`: the recorder is told what comes again."""
         self._genomes = [state["genomes"]]
         self._numbers = {genome.tobytes(): number for number, genome in enumerate(state["genomes"])}
-        self._columns = {name: state[name].tolist() for name in self._columns}
+        self._columns = {name: array("d", state[name].tolist()) for name in self._columns}
         self.recorded = int(state["recorded"])
         self._pending = state["genomes"][self.recorded :]
+        self._note_inaccurate(state["genomes"], state["accuracy"])
         self._note_best(state["reward"], state["feasible"].astype(np.bool_), state["accuracy"], 0)
         self._recorder.rewind(self.recorded)
+
+
+def _structures(genomes: Genomes) -> list[bytes]:
+    """What accuracy follows from: locations, branches and bits of each of `genomes`."""
+    return [structure.tobytes() for structure in genomes[:, :, :CORE]]

@@ -105,10 +105,7 @@ def _write_table(file: Any, path: str, table: np.ndarray[Any, Any]) -> None:
     dataset = file.create_dataset(path, table.shape, table.dtype, chunks=shape, **compression(table.dtype))
     chunks = Chunks(dataset)
     for start in range(0, len(table), chunks.rows):
-        part = table[start : start + chunks.rows]
-        chunks.clear()
-        chunks.fill(0, part)
-        chunks.store(start)
+        chunks.store(start, chunks.cut(table[start : start + chunks.rows]))
 
 
 def compression(dtype: np.dtype[Any]) -> dict[str, Any]:

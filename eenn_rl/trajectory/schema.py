@@ -153,10 +153,10 @@ GROUPS: dict[str, tuple[Column, ...]] = {
 OPTIONAL = ("updates",)
 """Groups that an older log may lack as a whole."""
 
-CHUNK_BYTES = 1 << 16
+CHUNK_BYTES = 1 << 17
 """Aim for one chunk, before compression."""
 FEWEST_ROWS = 16
-MOST_ROWS = {"steps": 4096, "episodes": 2048}
+MOST_ROWS = {"steps": 8192, "episodes": 2048}
 """Of a chunk; 512 elsewhere. More take less time each, but a flush compresses each chunk that is not full yet."""
 
 

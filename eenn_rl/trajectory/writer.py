@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,8 +34,11 @@ SHARE = 0.002
 """Between these bounds, flushing takes at most this share of the time."""
 MOST_UNSAVED = 16384
 """Episodes that a kill may cost, at most."""
-MOST_WAITING = 8
-"""Batches that the writing thread may be behind the search."""
+TURN_S = 0.1
+"""The search waits this long for the thread to write a batch: at once, the two would take Python's lock from each other
+after every few microseconds. Where the disk takes longer, the search goes on."""
+MOST_WAITING = 4
+"""Batches that the writing thread may then be behind the search."""
 
 
 class TrajectoryWriter:
@@ -45,8 +48,8 @@ class TrajectoryWriter:
     after the last flush, whether more is added or not, sooner where flushing is cheap. Use as a context manager, or
     `close`.
 
-    Digests, compression and the file are left to one thread of its own, nearly all of it C code beside which the search
-    goes on. Ctrl-C strikes the caller, never that thread: HDF5 is not left halfway through a change.
+    Digests, compression and the file are left to one thread of its own. Ctrl-C strikes the caller, never that thread:
+    HDF5 is not left halfway through a change; and neither a slow disk nor a slow backend holds back the other.
     """
 
     def __init__(
@@ -149,7 +152,9 @@ class TrajectoryWriter:
         if len(batch) == 0:
             return
         wall_s = self._wall_before + time.monotonic() - self._begun
-        self._waiting.append(self._thread.submit(self._add, batch, wall_s))
+        handed = self._thread.submit(self._add, batch, wall_s)
+        self._waiting.append(handed)
+        wait([handed], TURN_S)
         self._wait(MOST_WAITING if self._check_from == self._total else 0)
 
     def _wait(self, most: int = 0) -> None:
