@@ -206,6 +206,14 @@ def violations(objective: Objective, baseline: Baseline, accuracy: Floats, rates
     return found
 
 
+def saving(objective: Objective, baseline: Baseline, energy: Floats, latency: Floats, elp: Floats) -> Floats:
+    """The logarithm of how many times less than the static network's the minimised cost is; see `score`."""
+    quantity = {"elp": elp, "energy": energy, "latency": latency}[objective.minimise]
+    factor = 1.0 if objective.minimise == "elp" else 2.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(factor * np.log(baseline.quantity(objective.minimise) / quantity))
+
+
 def score(objective: Objective, baseline: Baseline, accuracy: Floats, rates: Floats, costs: Costs) -> Scores:
     """Expected costs, constraints and reward of `n` architectures.
 
@@ -220,14 +228,10 @@ def score(objective: Objective, baseline: Baseline, accuracy: Floats, rates: Flo
     for index in range(1, len(VIOLATIONS)):
         total = total + found[:, index]
     feasible = total == 0.0
-    quantity = {"elp": elp, "energy": energy, "latency": latency}[objective.minimise]
-    factor = 1.0 if objective.minimise == "elp" else 2.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        saving = factor * np.log(baseline.quantity(objective.minimise) / quantity)
     # A cost that falls along the path would escape the bound on the last exit: the base holds it in the range.
     reward = np.where(
         feasible,
-        np.maximum(saving, objective.base),
+        np.maximum(saving(objective, baseline, energy, latency, elp), objective.base),
         objective.base - np.clip(total, LEAST_VIOLATION, VIOLATION_CAP),
     )
     return Scores(energy, latency, elp, found, feasible, reward)

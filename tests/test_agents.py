@@ -6,26 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import synthetic
 from eenn_agents import checkpoint as files
 from eenn_agents.agent import Task
+from eenn_agents.guided import CHUNK, PATIENCE, STEP, WIDEN, GuidedSearch
 from eenn_agents.ledger import Ledger
-from eenn_agents.local import LocalSearch
 from eenn_agents.model import build_model
 from eenn_agents.moves import mutate, neighbours
 from eenn_agents.ppo import PolicyAndLocal
 from eenn_agents.registry import agent_maker, agent_names
 from eenn_agents.search import search
-from eenn_agents.surrogate import features, most_promising_first
+from eenn_agents.surrogate import LEAST, STAYING, _posterior, expected_gains, features
 from eenn_envs import EENNEnv, EENNVectorEnv
 from eenn_envs.core import Problem
 from eenn_envs.layout import layout_for
 from eenn_rl.episodes import EpisodeBatch
 from eenn_rl.errors import InputFileError, InvalidValueError
+from eenn_rl.hardware import load_accelerator
 from eenn_rl.search import AgentSettings
-from eenn_rl.space import CORE
+from eenn_rl.space import BRANCH_CORE, CORE, LOCATION, SearchSpace
 
 Synthetic = synthetic.SyntheticEvaluator
 SETTINGS = AgentSettings(budget=200, policy="untrained", policy_share=0.5, episodes_per_update=16)
@@ -268,28 +270,56 @@ def test_mutation_is_legal_and_seeded() -> None:
     assert space.legal(first[None]).all()
 
 
-def test_a_guided_walk_short_of_accuracy_looks_at_structure_first() -> None:
-    """Where accuracy is short, neighbours that differ in cores alone come last; elsewhere, or unguided, anywhere."""
+def known_task(evaluated: int, seed: int = 0) -> tuple[Task, npt.NDArray[np.int16]]:
+    """A task of whose architectures so many random ones have been evaluated, and these."""
     evaluator = Synthetic(synthetic.quad())
     ledger = Ledger(Problem(evaluator, layout_for(evaluator.space)), 1000, Kept(), 0)
-    task = Task(evaluator, SETTINGS, 0, ledger)
-    genomes = evaluator.space.sample(np.random.default_rng(0), 200)
-    rewards = ledger.evaluate(genomes)
-    short = ledger.qualities(genomes)[0] < evaluator.baseline.floor
+    genomes = evaluator.space.sample(np.random.default_rng(seed), evaluated)
+    ledger.evaluate(genomes)
+    return Task(evaluator, SETTINGS, 0, ledger), genomes
 
-    def cores_last(row: int, *, guided: bool) -> bool:
-        walk = LocalSearch(task, genomes[row : row + 1], guided=guided)
-        walk.tell(genomes[row : row + 1], rewards[row : row + 1])
-        queue = walk.state()["queue"]
-        assert len(queue) == len(neighbours(evaluator.space, genomes[row]))
-        cores_only = (queue[:, :, :CORE] == genomes[row, :, :CORE]).all((1, 2))
-        return bool((np.diff(cores_only.astype(int)) >= 0).all())
 
+def test_what_is_known_to_fall_short_of_accuracy_promises_nothing_on_other_cores() -> None:
+    """Locations, branches and bits that were seen to lose too much accuracy are not tried on other cores."""
+    task, genomes = known_task(200)
+    short = task.ledger.qualities(genomes)[0] < task.evaluator.baseline.floor
     assert short.any()
     assert not short.all()
-    assert all(cores_last(row, guided=True) for row in np.flatnonzero(short)[:5])
-    assert not any(cores_last(row, guided=True) for row in np.flatnonzero(~short)[:5])
-    assert not any(cores_last(row, guided=False) for row in np.flatnonzero(short)[:5])
+    other = (genomes[:, :, CORE:] + 1) % len(task.space.accelerator.allocations)
+    moved = np.where(genomes[:, :, CORE:] < 0, genomes[:, :, CORE:], other).astype(np.int16)
+    gains = expected_gains(task.ledger, np.concatenate([genomes[:, :, :CORE], moved], axis=2), 0.0)
+    assert (gains[short] == -1).all()
+    assert (gains[~short] >= 0).all()
+
+
+def test_a_descent_looks_one_move_away_then_two_and_ends() -> None:
+    """Neighbours first; after `WIDEN` evaluations without a step neighbours' neighbours too; none after `PATIENCE`."""
+    task, genomes = known_task(100)
+    start = genomes[[int(np.argmax(task.ledger.rewards(genomes)))]]
+    descent = GuidedSearch(task, start, np.random.default_rng(0), restarts=False)
+    around = {genome.tobytes() for genome in neighbours(task.space, start[0])}
+    near = []
+    while len(proposals := descent.ask()):
+        near.append(all(genome.tobytes() in around for genome in proposals))
+        task.ledger.evaluate(proposals)
+        descent.tell(proposals, np.full(len(proposals), -1e9))
+    assert all(near[: WIDEN // CHUNK])
+    assert not all(near)
+    assert len(near) == PATIENCE // CHUNK
+
+
+def test_a_descent_takes_a_small_gain_but_it_does_not_prolong_it() -> None:
+    """Gains below `STEP` move it without starting its patience anew."""
+    task, genomes = known_task(100)
+    descent = GuidedSearch(task, genomes[:1], np.random.default_rng(0), restarts=False)
+    reward, asked = float(task.ledger.rewards(genomes[:1])[0]), 0
+    while len(proposals := descent.ask()):
+        task.ledger.evaluate(proposals)
+        reward += STEP / 2
+        descent.tell(proposals, np.full(len(proposals), reward))
+        assert (descent.state()["here"] == proposals[0]).all()
+        asked += len(proposals)
+    assert asked == PATIENCE
 
 
 def test_a_policy_that_proposes_nothing_feasible_gives_way_to_the_static_network() -> None:
@@ -305,28 +335,68 @@ def test_a_policy_that_proposes_nothing_feasible_gives_way_to_the_static_network
     assert (agent.ask()[0] == static).all()
 
 
-def test_the_linear_model_ranks_neighbours_better_than_chance() -> None:
+def test_expected_gains_rank_architectures_better_than_chance() -> None:
     """From 300 random evaluations, the promising half of fresh architectures holds most of their best tenth."""
-    evaluator = Synthetic(synthetic.quad())
-    ledger = Ledger(Problem(evaluator, layout_for(evaluator.space)), 1000, Kept(), 0)
-    rng = np.random.default_rng(0)
-    fresh = evaluator.space.sample(rng, 200)
-    assert (most_promising_first(ledger, fresh) == np.arange(200)).all()
-    ledger.evaluate(evaluator.space.sample(rng, 300))
-    order = most_promising_first(ledger, fresh)
-    assert sorted(order) == list(range(200))
-    best = np.argsort(-evaluator.score_batch(fresh).reward)[:20]
+    task, _ = known_task(300)
+    fresh = task.space.sample(np.random.default_rng(1), 200)
+    order = np.argsort(-expected_gains(task.ledger, fresh, 0.0))
+    best = np.argsort(-task.evaluator.score_batch(fresh).reward)[:20]
     assert np.isin(best, order[:100]).sum() >= 15
 
 
+def test_the_model_knows_what_it_has_seen_and_doubts_what_it_has_not() -> None:
+    """Savings of evaluated architectures are predicted closely and surely; those of others less surely."""
+    rng = np.random.default_rng(0)
+    seen, wanted = rng.integers(0, 2, (2, 40, 60)).astype(np.float64)
+    target = rng.normal(size=(40, 1))
+    mean, variance = _posterior(seen, target, seen)
+    assert np.corrcoef(mean[:, 0], target[:, 0])[0, 1] > 0.99
+    assert variance.max() < 0.1 * _posterior(seen, target, wanted)[1].min()
+
+
+def test_failed_architectures_do_not_break_the_model() -> None:
+    """An infinite cost counts as the worst one seen; with too few evaluations the model says so."""
+    task, genomes = known_task(40)
+    task.ledger._columns["saving"][3] = -np.inf
+    assert np.isfinite(expected_gains(task.ledger, genomes, 0.0)).all()
+    with pytest.raises(ValueError, match=f"at least {LEAST}"):
+        expected_gains(known_task(LEAST - 1)[0].ledger, genomes, 0.0)
+
+
 def test_features_say_what_every_block_runs_on() -> None:
-    """A block has its stage's bits and allocation; only the block of an exit has a branch and its core."""
+    """A block has its stage's bits and allocation; only the block of an exit has a branch and its core.
+
+    Of length 1 each; a stage that stays on the allocation before it, or a branch on its stage's, adds `STAYING`.
+    """
     space = synthetic.quad()
     genomes = space.sample(np.random.default_rng(0), 50)
-    exits = (genomes[:, :, 0] >= 0).sum(1)
-    blocks = space.last_location + 1
-    assert (features(space, genomes).sum(1) == 2 * blocks + 2 * exits).all()
+    used = genomes[:, :, LOCATION] >= 0
+    core, branch_core = genomes[:, :, CORE], genomes[:, :, BRANCH_CORE]
+    moves = (used[:, 1:] & (core[:, 1:] != core[:, :-1])).sum(1)
+    stays = space.last_location - moves + (used & (core == branch_core)).sum(1)
+    expected = 2 * (space.last_location + 1) + 2 * used.sum(1) + STAYING**2 * stays
+    assert np.allclose(np.square(features(space, genomes)).sum(1), expected)
     assert len(np.unique(features(space, genomes), axis=0)) == len(np.unique(genomes, axis=0))
+
+
+def test_allocations_of_equal_cores_are_alike() -> None:
+    """To the model one of four equal cores is nearer to another than to a pair of them; cores that differ are not."""
+
+    def distances(accelerator: str) -> npt.NDArray[np.float64]:
+        space = SearchSpace(synthetic.space().backbone, load_accelerator(accelerator))
+        seen = features(space, space.static(8))[:: len(space.accelerator.allocations) + 1]
+        return np.round(np.linalg.norm(seen[:, np.newaxis] - seen, axis=2), 9)
+
+    equal, differing = distances("quad_edge_tpu"), distances("hetero_quad")
+    assert 0 < equal[0, 1] == equal[0, 3] == equal[4, 5] < equal[0, 4] == equal[4, 6]
+    assert len(np.unique(differing[0, 1:])) == 1
+
+
+def test_a_descent_asks_for_different_structures_before_other_cores() -> None:
+    """What is asked for together differs in locations, branches or bits, as long as there is such a choice."""
+    task, genomes = known_task(100)
+    descent = GuidedSearch(task, genomes[:1], np.random.default_rng(0), restarts=False)
+    assert len(np.unique(descent.ask()[:, :, :CORE], axis=0)) == CHUNK
 
 
 def test_patience_ends_a_search_early() -> None:

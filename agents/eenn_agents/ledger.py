@@ -148,7 +148,7 @@ class Ledger:
         self._recorder.flush()
 
     def inaccurate(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
-        """Which of `genomes` are known to lose too much accuracy: their locations, branches and bits did on any cores."""
+        """Which of `genomes` lose too much accuracy, known from their locations, branches and bits on any cores."""
         return np.array([structure in self._inaccurate for structure in _structures(genomes)], np.bool_)
 
     def savings(self) -> Floats:

@@ -6,7 +6,7 @@ import torch
 
 from eenn_agents.agent import Agent, State, Task
 from eenn_agents.climbing import best_by_locations
-from eenn_agents.local import LocalSearch
+from eenn_agents.guided import GuidedSearch
 from eenn_agents.model import Episodes, EpisodicPPO, build_model, joined
 from eenn_agents.policy_file import policy_for
 from eenn_envs.core import EpisodeCore
@@ -128,11 +128,11 @@ class PolicyAndLocal:
     def __init__(self, task: Task, model: EpisodicPPO, *, trained: bool) -> None:
         self._task, self._rng = task, task.generator()
         self.policy = PolicySearch(task, model)
-        self._local: LocalSearch | None = None if trained else self._descent(_static(task))
+        self._local: GuidedSearch | None = None if trained else self._descent(_static(task))
         self._alone = False
 
-    def _descent(self, start: Genomes) -> LocalSearch:
-        return LocalSearch(self._task, start, restarts=False, guided=True, rng=self._rng)
+    def _descent(self, start: Genomes) -> GuidedSearch:
+        return GuidedSearch(self._task, start, self._rng, restarts=False)
 
     def ask(self) -> Genomes:
         """What the descent under way proposes; after it the policy's proposals; in the end local search's."""
@@ -145,14 +145,14 @@ class PolicyAndLocal:
             proposals = self.policy.ask()
             if len(proposals):
                 return proposals
-        self._local, self._alone = LocalSearch(self._task, self._starts(), guided=True, rng=self._rng), True
+        self._local, self._alone = GuidedSearch(self._task, self._starts(), self._rng, restarts=True), True
         return self._local.ask()
 
-    def _starts(self) -> Genomes | None:
+    def _starts(self) -> Genomes:
         """The best known for each choice of exit locations, the best few: optima differ most in those."""
         history = self._task.ledger.history()
         if not len(history):
-            return None
+            return _static(self._task)
         return history.genomes[best_by_locations(history.genomes, history.reward, STARTS)]
 
     def tell(self, genomes: Genomes, rewards: npt.NDArray[np.float64]) -> None:
@@ -184,8 +184,7 @@ class PolicyAndLocal:
         self.policy.restore(state["policy"])
         self._alone, self._local = state["alone"], None
         if state["local"] is not None:
-            self._local = LocalSearch(self._task, restarts=self._alone, guided=True, rng=self._rng)
-            self._local.restore(state["local"])
+            self._local = GuidedSearch.resumed(self._task, self._rng, state["local"])
         self._rng.bit_generator.state = state["rng"]
 
 

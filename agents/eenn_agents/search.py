@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SAVE_EVERY_S = 8.0
 KEPT = 64
 """How many of the best architectures a result holds."""
+FORMAT = 2
+"""Of checkpoints: those of an earlier agent hold another state."""
 IDLE_ROUNDS = 200
 """An agent that proposes nothing new this often in a row has nothing more to say."""
 
@@ -60,6 +62,7 @@ class _Run:
         self._agent, self._ledger, self._path, self._progress = agent, ledger, path, progress
         problem = ledger.problem
         self._identity = {
+            "format": FORMAT,
             "agent": name,
             "seed": ledger.seed,
             "settings": {key: value for key, value in to_json(settings).items() if key != "tensorboard"},
@@ -77,8 +80,8 @@ class _Run:
         state = files.load(self._path)
         if state.get("identity") != self._identity:
             raise InputFileError(
-                f"{self._path}: expected the checkpoint of this search, found another's (agent, seed, settings or "
-                "problem differ): use the same options, or another run folder"
+                f"{self._path}: expected the checkpoint of this search, found another's (agent, seed, settings, "
+                "problem or version differ): use the same options, or another run folder"
             )
         self._ledger.restore(state["ledger"])
         self._agent.restore(state["agent"])
