@@ -97,7 +97,7 @@ def make_tables(
         make_backbone(backbone), dataset, settings, seed, progress, study / f"{backbone}_supernet", branches=branches
     )
     supernet.save(study / f"{backbone}_supernet.pt")
-    notes = f"CIFAR-10, JPEG q75; validation: 5,000 training images held out; {settings}; seed {seed}"
+    notes = f"CIFAR-10, JPEG q75; validation: 5,000 training images held out, mirrored too; {settings}; seed {seed}"
     measure_tables(supernet, dataset, progress=progress, notes=notes).save(target)
     return target
 
