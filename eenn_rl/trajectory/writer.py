@@ -35,8 +35,8 @@ SHARE = 0.002
 MOST_UNSAVED = 16384
 """Episodes that a kill may cost, at most."""
 TURN_S = 0.1
-"""The search waits this long for the thread to write a batch: at once, the two would take Python's lock from each other
-after every few microseconds. Where the disk takes longer, the search goes on."""
+"""The search waits this long for the thread to write a batch: side by side, the two take Python's lock from each other,
+and both pay. Where the disk takes longer, the search goes on."""
 MOST_WAITING = 4
 """Batches that the writing thread may then be behind the search."""
 
