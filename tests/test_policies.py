@@ -1,5 +1,6 @@
 """Policies as files, pretraining, and proposals."""
 
+import importlib
 import json
 from dataclasses import replace
 from importlib import resources
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import measured_problem
 import synthetic
 from eenn_agents.model import EpisodicPPO, build_model
 from eenn_agents.policy_file import load_policy, policy_for, policy_of, save_policy
@@ -24,6 +26,7 @@ from eenn_rl.progress import NullProgress
 from eenn_rl.randomised import core_pool, random_accelerator, random_objective
 from eenn_rl.search import AgentSettings
 from eenn_rl.space import SearchSpace
+from eenn_rl.tables import AccuracyTables
 from eenn_rl.zoo import make_backbone
 
 Synthetic = synthetic.SyntheticEvaluator
@@ -166,6 +169,30 @@ def test_pretraining_stopped_early_keeps_the_schedule_of_all_updates() -> None:
     for name, weight in whole.policy().weights.items():
         assert np.array_equal(weight, stopped.weights[name]), name
     assert stopped.info.trained["done"] == 2
+
+
+def test_borrowed_tables_answer_as_the_other_backbone_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Borrowed from itself, a backbone's tables are its own; a deeper one's exits answer as those at like depth."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    borrowed = importlib.import_module("borrowed_tables").borrowed
+    source = measured_problem.tables(make_backbone("resnet8", (1, 16, 16)), samples=101)
+    own = borrowed(source, "resnet8")
+    order = {(*key, *bits): row for row, (key, bits) in enumerate(_keys(source))}
+    assert len(own.correct) == len(source.correct)
+    for row, (key, bits) in enumerate(_keys(own)):
+        assert np.array_equal(own.correct[row], source.correct[order[*key, *bits]])
+        assert np.array_equal(own.confidence[row], source.confidence[order[*key, *bits]])
+    deeper = borrowed(source, "mobilenetv1_025")
+    wanted = {0: 0, 3: 1, 11: 2, 12: 3}
+    for row, (key, bits) in enumerate(_keys(deeper)):
+        if key[0] in wanted and len(set(bits) - {0}) == 1:
+            met = (bits[0],) * (wanted[key[0]] + 1) + (0,) * (3 - wanted[key[0]])
+            assert np.array_equal(deeper.correct[row], source.correct[order[wanted[key[0]], key[1], *met]])
+
+
+def _keys(tables: AccuracyTables) -> list[tuple[tuple[int, int], tuple[int, ...]]]:
+    places = zip(tables.row_location.tolist(), tables.row_branch.tolist(), strict=True)
+    return list(zip(places, map(tuple, tables.row_bits.tolist()), strict=True))
 
 
 @pytest.mark.parametrize("path", sorted(POLICIES.glob("*.npz")), ids=lambda path: path.stem)
