@@ -24,7 +24,8 @@ class GuidedSearch:
 
     A descent goes to whatever is better near where it stands, and looks at what promises the largest gain first
     (`surrogate`): among all neighbours, later among neighbours' neighbours too, where a single move never helps because
-    two choices must change together. It ends when nothing is left or it gained little for `PATIENCE` evaluations.
+    two choices must change together. What it asks for together differs in locations, branches or bits: one placement
+    after another teaches little. It ends when nothing is left or it gained little for `PATIENCE` evaluations.
     """
 
     def __init__(self, task: Task, starts: Genomes, rng: np.random.Generator, *, restarts: bool) -> None:
