@@ -5,6 +5,7 @@ Constraints are met on validation with headroom; on test they are judged as they
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def static_result(
         latency_s=latency,
         elp=energy * latency,
         validation_accuracy=_accuracy(network.validation),
-        validation_error=_error(network.validation.correct[-1], reference.validation),
+        validation_error=_error(network.validation.correct[-1], reference),
     )
 
 
@@ -66,7 +67,7 @@ def judge(
     """One architecture: what `evaluation` promised of it, and what `network`, its full training, did."""
     reference, best = _of_bits(statics, evaluator.static_bits), best_static(evaluator, statics)
     costs = evaluator.costs(evaluator.space.encode(evaluation.architecture)[np.newaxis])
-    levels, floor = _tuned(evaluator, network, costs, static_network.validation)
+    levels, floor = _tuned(evaluator, network, costs, static_network)
     validation_baseline = replace(_baseline(reference, floor), accuracy=reference.validation_accuracy)
     on_validation = _judged(evaluator, network.validation, levels, costs, validation_baseline)
     test_baseline = _baseline(reference, reference.accuracy - evaluator.objective.accuracy_tolerance)
@@ -111,20 +112,26 @@ def _accuracy(outcome: "Outcome") -> float:
     return float(outcome.correct[-1].mean())
 
 
-def _error(correct: npt.NDArray[np.bool_], static: "Outcome") -> float:
-    """Standard error of the accuracy of `correct` [N] less the static network's, on the same images."""
-    return difference_error(correct, static.correct[-1], static.groups)
+def _error(correct: npt.NDArray[np.bool_], static: "MeasuredNetwork") -> float:
+    """Standard error of a forecast: how far the accuracy of `correct` [N] less the static network's may move on test.
+
+    That of the difference on validation, on the same images, times ``sqrt(1 + n / m)``: the m test images are as much a
+    draw as the n for validation, and the variances add.
+    """
+    validation, test = (outcome.groups for outcome in (static.validation, static.test))
+    error = difference_error(correct, static.validation.correct[-1], validation)
+    return error * sqrt(1 + len(np.unique(validation)) / len(np.unique(test)))
 
 
 def _tuned(
-    evaluator: Evaluator, network: "MeasuredNetwork", costs: Costs, static: "Outcome"
+    evaluator: Evaluator, network: "MeasuredNetwork", costs: Costs, static: "MeasuredNetwork"
 ) -> tuple[npt.NDArray[np.uint8], float]:
     """Threshold levels [exits] that cost least on validation, within the constraints where they can be held.
 
-    And the accuracy demanded. The headroom in it is the standard error of the difference to the static network, which
-    depends on the thresholds: it is that of the ones chosen without headroom.
+    And the accuracy demanded. The headroom in it is the standard error of the difference to the static network on test,
+    which depends on the thresholds: it is that of the ones chosen without headroom.
     """
-    floor = _accuracy(static) - evaluator.objective.accuracy_tolerance
+    floor = _accuracy(static.validation) - evaluator.objective.accuracy_tolerance
     bare = _cheapest(evaluator, network, costs, floor)
     found = infer(network.validation.levels, network.validation.correct, bare)
     floor += evaluator.objective.reserve(_error(found.correct, static))

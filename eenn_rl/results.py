@@ -13,7 +13,7 @@ from eenn_rl.cost import Violation
 class StaticResult:
     """A network without exits: energies in J, latencies in s, `elp` in J s; accuracy measured on test.
 
-    `validation_error` is the standard error of its accuracy on validation less that of the static 8-bit network.
+    `validation_error`: of its accuracy on validation less the static 8-bit network's, as a forecast of test (standard).
     """
 
     bits: int

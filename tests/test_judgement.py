@@ -72,7 +72,8 @@ def judged(objective: Objective, rows: list[tuple[int, bool, int]]) -> Verified:
 def test_thresholds_keep_a_standard_error_of_the_difference_in_reserve(headroom: float | None, chosen: int) -> None:
     """Of 4,000 images the early exit loses 36 from level 1 on, 21 from level 2 on, none from level 3 on.
 
-    A point is 40 images; losing 36 has a standard error of 6 images, so 34 may be lost: level 2.
+    A point is 40 images; losing 36 has a standard error of 5.97 images, as many test images have the same, together
+    8.45: 31 may be lost, level 2.
     """
     rows = [(1, False, 15), (1, True, 964), (2, False, 21), (2, True, 1000), (3, True, 1000), (0, True, 1000)]
     found = judged(Objective(headroom=headroom), rows)
@@ -80,7 +81,7 @@ def test_thresholds_keep_a_standard_error_of_the_difference_in_reserve(headroom:
     assert found.validation_floor is not None
     assert found.validation_accuracy >= found.validation_floor
     if headroom is None:
-        assert found.validation_floor == pytest.approx(0.99 + 5.97 / 4000, abs=1e-5)
+        assert found.validation_floor == pytest.approx(0.99 + 8.45 / 4000, abs=1e-5)
 
 
 def test_networks_that_miss_a_bound_come_last_and_the_nearest_first() -> None:
