@@ -13,7 +13,8 @@ from eenn_rl.cost import Violation
 class StaticResult:
     """A network without exits: energies in J, latencies in s, `elp` in J s; accuracy measured on test.
 
-    `validation_error`: of its accuracy on validation less the static 8-bit network's, as a forecast of test (standard).
+    `validation_error` is the standard error with which its accuracy on validation, less that of the static 8-bit
+    network, forecasts the difference on test.
     """
 
     bits: int

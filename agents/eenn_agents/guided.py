@@ -30,7 +30,6 @@ class GuidedSearch:
 
     def __init__(self, task: Task, starts: Genomes, rng: np.random.Generator, *, restarts: bool) -> None:
         self._task, self._rng, self._restarts = task, rng, restarts
-        self._starts = starts[:0]
         self._home: Genomes | None = None
         self._home_reward, self._kicks = -np.inf, 0
         self._begin(starts[0])
@@ -121,7 +120,7 @@ class GuidedSearch:
 
 
 def _differing(genomes: Genomes) -> Genomes:
-    """First one of each choice of locations, branches and bits, then the rest: what is learned of two cores is less."""
+    """First one of each choice of locations, branches and bits, then the rest: one on other cores teaches less."""
     _, first = np.unique(genomes[:, :, :CORE], axis=0, return_index=True)
     rest = np.setdiff1d(np.arange(len(genomes)), first)
     differing: Genomes = genomes[np.concatenate([np.sort(first), rest])]

@@ -7,17 +7,20 @@ from eenn_agents.agent import Agent, State, Task
 from eenn_agents.moves import mutate, neighbours
 from eenn_rl.space import Genomes
 
+CHUNK = 4
+KICK, KICKS = 3, 4
+"""Random moves of a kick, and kicks without a new best before a random restart."""
+
 
 class LocalSearch:
     """Descends from a random architecture to a local optimum, kicks the best by a few random moves and descends again.
 
-    After `patience` kicks without a new best it starts from another random architecture. Neighbours come in random
+    After `KICKS` kicks without a new best it starts from another random architecture. Neighbours come in random
     order and the first that improves is taken: per evaluation this beats looking at all of them.
     """
 
-    def __init__(self, task: Task, *, chunk: int = 4, kick: int = 3, patience: int = 4) -> None:
+    def __init__(self, task: Task) -> None:
         self._task, self._rng = task, task.generator()
-        self._chunk, self._kick, self._patience = chunk, kick, patience
         self._home: Genomes | None = None
         self._here: Genomes | None = None
         self._home_reward, self._failures = -np.inf, 0
@@ -28,7 +31,7 @@ class LocalSearch:
         """The next few neighbours, or a new start."""
         for _ in range(200):
             while len(self._queue):
-                chunk, self._queue = self._queue[: self._chunk], self._queue[self._chunk :]
+                chunk, self._queue = self._queue[:CHUNK], self._queue[CHUNK:]
                 known = self._task.ledger.known(chunk)
                 if not known.all():
                     return chunk
@@ -52,11 +55,11 @@ class LocalSearch:
             self._home, self._home_reward, self._failures = self._here, self._here_reward, 0
         else:
             self._failures += 1
-        if self._home is None or self._failures > self._patience:
+        if self._home is None or self._failures > KICKS:
             self._home, self._home_reward, self._failures = None, -np.inf, 0
             start = self._task.space.sample(self._rng, 1)[0]
         else:
-            start = mutate(self._task.space, self._rng, self._home, self._kick)
+            start = mutate(self._task.space, self._rng, self._home, KICK)
         self._here, self._here_reward = None, -np.inf
         self._queue = start[np.newaxis]
 
