@@ -5,7 +5,6 @@ not searched again. The summary is made from the files.
 """
 
 import json
-import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -146,8 +145,6 @@ def _finished(
             search_cell(out, data, agent, seed, budget)
             yield agent, seed
         return
-    # One thread of mathematics per process: more of them on the same cores only wait for each other.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     with ProcessPoolExecutor(min(settings.workers, len(cells)), mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(search_cell, out, data, agent, seed, budget): (agent, seed) for agent, seed in cells}
         try:

@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 import synthetic
 from eenn_agents import checkpoint as files
@@ -15,7 +19,7 @@ from eenn_agents.agent import Task
 from eenn_agents.guided import CHUNK, PATIENCE, STEP, WIDEN, GuidedSearch
 from eenn_agents.ledger import Ledger
 from eenn_agents.model import build_model
-from eenn_agents.moves import mutate, neighbours
+from eenn_agents.moves import distinct, mutate, neighbours
 from eenn_agents.ppo import PolicyAndLocal
 from eenn_agents.registry import agent_maker, agent_names
 from eenn_agents.search import search
@@ -244,6 +248,37 @@ def test_learning_agents_beat_random_search(agent: str) -> None:
         for name in (agent, "random")
     }
     assert found[agent] > found["random"] + 0.1
+
+
+def test_a_search_computes_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a search runs every pool of mathematics has one thread, torch's too; afterwards what it had before."""
+    met: list[int] = []
+    tell = GuidedSearch.tell
+
+    def watched(self: GuidedSearch, genomes: Any, rewards: Any) -> None:
+        met.extend([torch.get_num_threads(), *(pool["num_threads"] for pool in threadpool_info())])
+        tell(self, genomes, rewards)
+
+    monkeypatch.setattr(GuidedSearch, "tell", watched)
+    before = torch.get_num_threads(), [pool["num_threads"] for pool in threadpool_info()]
+    torch.set_num_threads(2)
+    try:
+        search("ppo", Synthetic(synthetic.quad()), SETTINGS, 0)
+        after = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before[0])
+    assert set(met) == {1}
+    assert after == 2
+    assert [pool["num_threads"] for pool in threadpool_info()] == before[1]
+
+
+@given(st.lists(st.lists(st.integers(-2, 2), min_size=4, max_size=4), max_size=30))
+def test_distinct_is_the_unique_of_rows(rows: list[list[int]]) -> None:
+    """Where each different row comes first, in the order of their numbers, as numpy's `unique` has it."""
+    values = np.array(rows, np.int16).reshape(len(rows), 2, 2)
+    expected = np.unique(values.reshape(len(rows), 4), axis=0, return_index=True)[1]
+    assert distinct(values).tolist() == expected.tolist()
+    assert distinct(values[:, :, 1]).tolist() == np.unique(values[:, :, 1], axis=0, return_index=True)[1].tolist()
 
 
 def test_neighbours_are_legal_and_reach_everything() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from eenn_agents.moves import neighbours
+from eenn_agents.moves import distinct, neighbours
 from eenn_rl.space import LOCATION, Genomes
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ def climbed(evaluator: "Evaluator", rng: np.random.Generator, sampled: int) -> G
                 break
             here, worth = around[found.argmax()], found.max()
     genomes, rewards = (np.concatenate(part) for part in zip(*pools, strict=True))
-    _, first = np.unique(genomes.reshape(len(genomes), -1), axis=0, return_index=True)
+    first = distinct(genomes)
     return genomes[first[np.argsort(-rewards[first], kind="stable")[:KEPT]]]
 
 
 def best_by_locations(genomes: Genomes, rewards: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.intp]:
     """The index of the best architecture for each choice of exit locations, the best `count` of these."""
     order = np.argsort(-rewards, kind="stable")
-    _, first = np.unique(genomes[order, :, LOCATION], axis=0, return_index=True)
+    first = distinct(genomes[order, :, LOCATION])
     best: npt.NDArray[np.intp] = order[np.sort(first)[:count]]
     return best

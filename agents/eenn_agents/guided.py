@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_agents.agent import State, Task
-from eenn_agents.moves import mutate, neighbours
+from eenn_agents.moves import distinct, mutate, neighbours
 from eenn_agents.surrogate import LEAST, expected_gains
 from eenn_rl.space import CORE, Genomes
 
@@ -59,8 +59,7 @@ class GuidedSearch:
         if self._failures >= WIDEN:
             through = self._rng.permutation(len(near))[:BEYOND]
             near = np.concatenate([near, *(neighbours(space, near[index]) for index in through)])
-            _, first = np.unique(near.reshape(len(near), -1), axis=0, return_index=True)
-            near = near[first]
+            near = near[distinct(near)]
         near = self._rng.permutation(near[~ledger.known(near)])
         if len(near) <= CHUNK or len(ledger) < LEAST:
             return near[:CHUNK]
@@ -121,7 +120,7 @@ class GuidedSearch:
 
 def _differing(genomes: Genomes) -> Genomes:
     """First one of each choice of locations, branches and bits, then the rest: one on other cores teaches less."""
-    _, first = np.unique(genomes[:, :, :CORE], axis=0, return_index=True)
+    first = distinct(genomes[:, :, :CORE])
     rest = np.setdiff1d(np.arange(len(genomes)), first)
     differing: Genomes = genomes[np.concatenate([np.sort(first), rest])]
     return differing

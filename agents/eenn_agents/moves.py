@@ -1,8 +1,11 @@
 """Small changes of an architecture: the neighbourhood that local search descends, and mutations for evolution."""
 
 from collections.abc import Iterator
+from functools import lru_cache
+from math import prod
 
 import numpy as np
+import numpy.typing as npt
 
 from eenn_rl.space import BITS, BRANCH, BRANCH_CORE, CORE, LOCATION, Genomes, SearchSpace
 
@@ -15,44 +18,53 @@ def neighbours(space: SearchSpace, genome: Genomes) -> Genomes:
     support them.
     """
     exits = int((genome[:, LOCATION] >= 0).sum())
-    found = [*_field_changes(space, genome, exits), *_moved(space, genome, exits), *_added(space, genome, exits)]
-    found.extend(_removed(genome, exits))
-    stacked = np.stack(found) if found else np.zeros((0, *genome.shape), np.int16)
-    stacked = stacked[space.legal(stacked) & (stacked != genome).any((1, 2))]
-    _, first = np.unique(stacked.reshape(len(stacked), -1), axis=0, return_index=True)
-    kept: Genomes = stacked[np.sort(first)]
+    sizes = len(space.branches), space.usable_bits, len(space.accelerator.allocations)
+    changed, values = _field_changes(exits, space.max_exits, *sizes)
+    moved = [*_moved(space, genome, exits), *_added(space, genome, exits), *_removed(genome, exits)]
+    found = np.concatenate([np.where(changed, values, genome), *(other[np.newaxis] for other in moved)])
+    found = found[space.legal(found) & (found != genome).any((1, 2))]
+    kept: Genomes = found[np.sort(distinct(found))]
     return kept
 
 
-def _changed(genome: Genomes, rows: int | slice, columns: int | list[int], value: int) -> Genomes:
-    copy = genome.copy()
-    copy[rows, columns] = value
-    return copy
+def distinct(genomes: Genomes) -> npt.NDArray[np.intp]:
+    """Where each different one of `genomes` [n, ...] comes first; in the order of their numbers, row by row."""
+    flat = genomes.reshape(len(genomes), prod(genomes.shape[1:]))
+    # As strings of bytes that sort as the numbers do: several times faster than `np.unique` of rows.
+    keys = (flat.view(np.uint16) ^ np.uint16(0x8000)).astype(">u2", order="C")
+    _, first = np.unique(keys.view(f"S{2 * flat.shape[1]}")[:, 0], return_index=True)
+    return first
 
 
-def _field_changes(space: SearchSpace, genome: Genomes, exits: int) -> Iterator[Genomes]:
-    allocations = range(len(space.accelerator.allocations))
+@lru_cache
+def _field_changes(
+    exits: int, rows: int, branches: int, bits: tuple[int, ...], allocations: int
+) -> tuple[npt.NDArray[np.bool_], Genomes]:
+    """The moves that set fields of a genome with so many exits: which fields, [moves, rows, 5], and to what."""
+    moves: list[tuple[int | slice, int | slice | list[int], int]] = []
     for row in range(exits):
         if row < exits - 1:
-            yield from (_changed(genome, row, BRANCH, value) for value in range(len(space.branches)))
-        yield from (_changed(genome, row, BITS, bits) for bits in space.usable_bits)
-        for value in allocations:
-            yield _changed(genome, row, CORE, value)
-            yield _changed(genome, row, BRANCH_CORE, value)
-            yield _changed(genome, row, [CORE, BRANCH_CORE], value)
+            moves += [(row, BRANCH, value) for value in range(branches)]
+        moves += [(row, BITS, value) for value in bits]
+        for value in range(allocations):
+            moves += [(row, CORE, value), (row, BRANCH_CORE, value), (row, [CORE, BRANCH_CORE], value)]
     if exits > 1:
-        yield from (_changed(genome, slice(exits), BITS, bits) for bits in space.usable_bits)
-        for value in allocations:
-            copy = genome.copy()
-            copy[:exits, CORE:] = value
-            yield copy
+        every = slice(exits)
+        moves += [(every, BITS, value) for value in bits]
+        moves += [(every, slice(CORE, None), value) for value in range(allocations)]
+    changed = np.zeros((len(moves), rows, 5), np.bool_)
+    for number, (row_, columns, _) in enumerate(moves):
+        changed[number, row_, columns] = True
+    return changed, np.array([value for *_, value in moves], np.int16)[:, np.newaxis, np.newaxis]
 
 
 def _moved(space: SearchSpace, genome: Genomes, exits: int) -> Iterator[Genomes]:
     taken = set(genome[:exits, LOCATION].tolist())
     for row in range(exits - 1):
         for location in set(range(space.last_location)) - taken:
-            yield _sorted(_changed(genome, row, LOCATION, location), exits)
+            copy = genome.copy()
+            copy[row, LOCATION] = location
+            yield _sorted(copy, exits)
 
 
 def _sorted(genome: Genomes, exits: int) -> Genomes:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from eenn_agents import checkpoint as files
 from eenn_agents.climbing import climbed
@@ -130,10 +131,17 @@ class Pretraining:
         return mean
 
     def run(self, progress: Progress, checkpoint: Path | None) -> Policy:
-        """All updates that are left; saved in `checkpoint` at least every ten seconds."""
+        """All updates that are left, in one thread as in `search`; saved in `checkpoint` every ten seconds at least."""
         if checkpoint is not None and checkpoint.exists():
             self.restore(files.load(checkpoint), checkpoint)
         progress.phase("pretrain", self._settings.last_update)
+        with threadpool_limits(1):
+            self._update_until_done(progress, checkpoint)
+        if checkpoint is not None:
+            files.save(checkpoint, self.state())
+        return self.policy()
+
+    def _update_until_done(self, progress: Progress, checkpoint: Path | None) -> None:
         saved = time.monotonic()
         while self._state.update < self._settings.last_update:
             self.step()
@@ -141,9 +149,6 @@ class Pretraining:
             if checkpoint is not None and time.monotonic() - saved > SAVE_EVERY_S:
                 files.save(checkpoint, self.state())
                 saved = time.monotonic()
-        if checkpoint is not None:
-            files.save(checkpoint, self.state())
-        return self.policy()
 
     def policy(self) -> Policy:
         """The policy as it is now; its file says how it was trained."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from eenn_agents import checkpoint as files
 from eenn_agents.agent import Agent, Task
@@ -42,7 +43,9 @@ def search(
     """Let `agent` spend ``settings.budget`` distinct evaluations; every one goes to `recorder` as an episode.
 
     With a `checkpoint` it is saved there at least every ten seconds; a file that exists is continued from, with the
-    same result and log as without the interruption. Raises `EennError` for an unknown agent or a foreign checkpoint.
+    same result and log as without the interruption. It computes in one thread: its matrices are small, several threads
+    would spend their time on waiting, many times as much beside other work, and sum in other orders. Raises `EennError`
+    for an unknown agent or a foreign checkpoint.
     """
     recorder = NullRecorder() if recorder is None else recorder  # a log without episodes yet is falsy
     progress = progress or NullProgress()
@@ -50,8 +53,9 @@ def search(
     ledger = Ledger(Problem(evaluator, layout_for(evaluator.space)), settings.budget, recorder, seed)
     who = agent_maker(agent)(Task(evaluator, settings, seed, ledger))
     run = _Run(agent, who, ledger, settings, checkpoint, progress)
-    run.resume()
-    stopped = run.finish()
+    with threadpool_limits(1):  # here, where the agent has imported what it computes with
+        run.resume()
+        stopped = run.finish()
     return _result(ledger, stopped)
 
 
