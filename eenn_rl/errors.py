@@ -35,12 +35,12 @@ class MissingDependencyError(EennError):
     """An optional package that a verb needs is not installed; the message names the extra to install."""
 
 
-def unknown_name(what: str, found: object, known: Iterable[str]) -> InvalidValueError:
-    """The error for a name that is not known, with the near misses offered."""
+def unknown_name(what: str, found: object, known: Iterable[str], otherwise: str = "") -> InvalidValueError:
+    """The error for a name that is not known, with the near misses offered, and `otherwise`, what else it may be."""
     names = sorted(known)
     near = difflib.get_close_matches(str(found), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
-    return InvalidValueError(f"unknown {what} {str(found)!r}: {hint}")
+    return InvalidValueError(f"unknown {what} {str(found)!r}: {hint}{f' (or give {otherwise})' if otherwise else ''}")
 
 
 def check(condition: bool, field: str, value: object, bound: str) -> None:

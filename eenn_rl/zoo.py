@@ -144,7 +144,7 @@ def make_backbone(name: str, input_shape: Shape = (3, 32, 32), num_classes: int 
     if ":" in name:
         return _own_backbone(name, input_shape, num_classes)
     if name not in BACKBONES:
-        raise unknown_name("backbone", name, BACKBONES)
+        raise unknown_name("backbone", name, BACKBONES, "your own as package.module:function")
     return BACKBONES[name](input_shape, num_classes)
 
 

@@ -47,9 +47,15 @@ MISTAKES = {
     "unknown verb": (("trian",), "unknown verb 'trian': did you mean train"),
     "unknown option": (("train", "--sede", "1"), "unknown option '--sede': did you mean --seed"),
     "unknown backend": (("train", "--backend", "multicor"), "unknown backend 'multicor': did you mean multicore"),
-    "unknown accelerator": (("train", "--accelerator", "quad_edge_tpo"), "did you mean quad_edge_tpu"),
+    "unknown accelerator": (
+        ("train", "--accelerator", "quad_edge_tpo"),
+        "did you mean quad_edge_tpu? (or give a YAML file)",
+    ),
     "unknown backbone": (("train", "--backbone", "resnet9"), "unknown backbone 'resnet9': did you mean resnet8"),
-    "unknown data set": (("train", "--dataset", "digit"), "unknown data set 'digit': did you mean digits"),
+    "unknown data set": (
+        ("train", "--dataset", "digit"),
+        "unknown data set 'digit': did you mean digits? (or give a folder with train/",
+    ),
     "unknown agent": (("train", "--agent", "pppo"), "unknown agent 'pppo': did you mean ppo"),
     "unknown branch": (("train", "--branches", "lineer"), "unknown branch 'lineer': did you mean linear"),
     "unknown objective": (("train", "--objective", "elpp"), "unknown --objective 'elpp': did you mean elp"),

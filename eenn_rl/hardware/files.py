@@ -132,7 +132,7 @@ def load_accelerator(name_or_path: str, clock_hz: float | None = None) -> Accele
     if not path.is_file():
         if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
             raise InputFileError(f"{path}: expected an accelerator file, found none: check the path")
-        raise unknown_name("accelerator", name_or_path, shipped_accelerators())
+        raise unknown_name("accelerator", name_or_path, shipped_accelerators(), "a YAML file")
     spec = _read(read_yaml(path), path, clock_hz)
     for note in spec.notes:
         _LOG.warning("warning: %s", note)

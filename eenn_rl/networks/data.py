@@ -206,5 +206,5 @@ def load_dataset(name: str, root: Path | None = None, *, download: bool = True) 
                 f"data set {name}: expected a folder with train/<class>/ and test/<class>/, found "
                 f"{'a file' if path.exists() else 'nothing'}: check the path"
             )
-        raise unknown_name("data set", name, DATASETS)
+        raise unknown_name("data set", name, DATASETS, "a folder with train/<class>/ and test/<class>/")
     return _assemble(path.resolve().name, *read_folder(path), crop_and_flip)
