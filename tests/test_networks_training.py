@@ -9,7 +9,7 @@ import torch
 
 from eenn_rl.architecture import Architecture, Exit
 from eenn_rl.errors import InvalidValueError
-from eenn_rl.networks import loop
+from eenn_rl.networks import graphs, loop
 from eenn_rl.networks.training import train_full, train_plain
 from eenn_rl.networks.verification import train_and_measure
 from network_samples import FULL, MIXED, StopAt, architecture, digits, small_backbone
@@ -111,6 +111,34 @@ def test_bfloat16_trains_float32_weights() -> None:
     assert not torch.equal(weights, other.network.state_dict()["blocks.0.steps.0.variants.8.weight"])
     with pytest.raises(InvalidValueError, match=r"precision.*float16"):
         replace(settings, precision="float16")
+
+
+def test_steps_that_come_again_are_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU a kind of step is captured when it is met again, up to a number of kinds; every step is done once."""
+
+    class Graph:
+        def __init__(self, step: graphs.Descend, images: torch.Tensor, labels: torch.Tensor) -> None:
+            self.step, self.held = step, (images.clone(), labels.clone())
+
+        def replay(self) -> None:
+            self.step(*self.held)
+
+    captured: list[Graph] = []
+
+    def capture(_: graphs.StepReplayer, step: graphs.Descend, images: torch.Tensor, labels: torch.Tensor) -> tuple:
+        captured.append(Graph(step, images, labels))
+        return (captured[-1], *captured[-1].held)
+
+    monkeypatch.setattr(graphs.StepReplayer, "_capture", capture)
+    monkeypatch.setattr(graphs, "MOST_GRAPHS", 2)
+    replayer = graphs.StepReplayer(torch.device("cuda"))
+    done: list[tuple[str, float]] = []
+    kinds = "aaa" + "bcbcdabcddd"
+    for number, kind in enumerate(kinds):
+        value = torch.full((1,), float(number))
+        replayer.run(kind, lambda x, y, kind=kind: done.append((kind, float(x + y))), value, value, eager=False)
+    assert done == [(kind, 2.0 * number) for number, kind in enumerate(kinds)]
+    assert len(captured) == 2  # b and c; d comes too late
 
 
 def test_a_failing_training_is_told(tmp_path: Path) -> None:

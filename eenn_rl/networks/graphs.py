@@ -8,6 +8,8 @@ from torch import Tensor
 Descend = Callable[[Tensor, Tensor], None]
 EAGER_STEPS = 3
 """Steps run as written before one is captured (libraries choose their algorithms then)."""
+MOST_GRAPHS = 128
+"""Kinds of steps that are captured, each the second time it is met; to capture one costs as much as several steps."""
 
 
 class StepReplayer:
@@ -18,17 +20,18 @@ class StepReplayer:
 
     def __init__(self, device: torch.device) -> None:
         self.enabled = device.type == "cuda"
-        self._graphs: dict[Hashable, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
-        self._seen = 0
+        self.forget()
 
     def forget(self) -> None:
         """Steps will be captured anew: something that they captured has changed."""
-        self._graphs, self._seen = {}, 0
+        self._graphs: dict[Hashable, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
+        self._met: set[Hashable] = set()
+        self._seen = 0
 
     def run(self, kind: Hashable, step: Descend, images: Tensor, labels: Tensor, *, eager: bool) -> None:
         """Do `step` on a batch; steps of one `kind` must be the same operations."""
         self._seen += 1
-        if not self.enabled or eager or self._seen <= EAGER_STEPS:
+        if not self.enabled or eager or self._seen <= EAGER_STEPS or not self._comes_again(kind):
             step(images, labels)
             return
         if kind not in self._graphs:
@@ -37,6 +40,14 @@ class StepReplayer:
         held_images.copy_(images)
         held_labels.copy_(labels)
         graph.replay()
+
+    def _comes_again(self, kind: Hashable) -> bool:
+        """Whether `kind` is captured, or has been met before and may be."""
+        if kind in self._graphs:
+            return True
+        before = kind in self._met
+        self._met.add(kind)
+        return before and len(self._graphs) < MOST_GRAPHS
 
     def _capture(self, step: Descend, images: Tensor, labels: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
         held = images.clone(), labels.clone()
