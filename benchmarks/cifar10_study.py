@@ -23,7 +23,7 @@ from eenn_rl.networks.data import Dataset, crop_and_flip, load_dataset
 from eenn_rl.networks.loop import load_state, save_state
 from eenn_rl.networks.measure import measure_tables
 from eenn_rl.networks.settings import SupernetSettings, TrainingSettings
-from eenn_rl.networks.supernet import train_supernet
+from eenn_rl.networks.supernet import Supernet, train_supernet
 from eenn_rl.networks.verification import MeasuredNetwork, train_and_measure
 from eenn_rl.zoo import make_backbone
 
@@ -104,13 +104,16 @@ def make_tables(
 
 def train(
     data: Path, architectures: list[Architecture], study: Path, device: str, workers: int, settings: TrainingSettings,
-    seed: int, static_bits: tuple[int, ...] = (8, 4, 2),
+    seed: int, static_bits: tuple[int, ...] = (8, 4, 2), shared: Supernet | None = None,
 ) -> list[MeasuredNetwork]:  # fmt: skip
-    """Static baselines, then `architectures` (all of one backbone), measured; done once."""
+    """Static baselines, then `architectures` (all of one backbone), measured; done once.
+
+    All begin with the weights of `shared`, or else with a plain network.
+    """
     folder = study / architectures[0].backbone.name
     return train_and_measure(
         architectures, load_images(data), settings, seed, PrintProgress(), checkpoint_dir=folder,
-        static_bits=static_bits, workers=workers, device=device,
+        static_bits=static_bits, workers=workers, device=device, shared=shared,
     )  # fmt: skip
 
 
@@ -122,6 +125,7 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=2, help="trainings at a time")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=0.2)
+    parser.add_argument("--full-learning-rate", type=float, help="of full training (default: --learning-rate)")
     parser.add_argument("--fine-batch-size", type=int, default=0, help="of the shared weights' second phase")
     parser.add_argument("--fine-learning-rate", type=float, default=0.1, help="of the shared weights' second phase")
     parser.add_argument("--static-epochs", type=int, default=40)
@@ -132,6 +136,7 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--calibration-images", type=int, default=2048)
     parser.add_argument("--distinct-draws", type=int, default=0, help="see SupernetSettings; 32 for a GPU")
     parser.add_argument("--plain-share", type=float, default=TrainingSettings().plain_share)
+    parser.add_argument("--begin", default=TrainingSettings().begin, help="full training: shared or plain")
     parser.add_argument("--exit-weight", type=float, default=TrainingSettings().exit_weight)
     parser.add_argument("--distillation", type=float, default=TrainingSettings().distillation)
     parser.add_argument("--precision", default="float32", help="float32 or bfloat16")
@@ -153,9 +158,10 @@ def supernet_settings(options: argparse.Namespace) -> SupernetSettings:
 def training_settings(options: argparse.Namespace) -> TrainingSettings:
     """Of full trainings."""
     return TrainingSettings(
-        epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate,
-        plain_share=options.plain_share, exit_weight=options.exit_weight, distillation=options.distillation,
-        precision=options.precision,
+        epochs=options.epochs, batch_size=options.batch_size,
+        learning_rate=options.full_learning_rate or options.learning_rate,
+        begin=options.begin, plain_share=options.plain_share, exit_weight=options.exit_weight,
+        distillation=options.distillation, precision=options.precision,
     )  # fmt: skip
 
 

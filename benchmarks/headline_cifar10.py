@@ -6,12 +6,14 @@ For every bound on accuracy and choice of bits: search on the tables of the shar
 distinct evaluations), train the best candidates in full, tune thresholds on validation, measure once on test. Every
 network trained whose bits a question allows is a candidate of it, and the one quoted is the best by *validation*;
 `limits` says what keeps it from saving more (headline_limits.py). Everything is kept in STUDY and continued when
-started again. Results: results/headline_cifar10.json, by backbone.
+started again. With --inherit nothing is trained but the shared weights and the static baselines: the networks are
+those that the tables speak of. Results: results/headline_cifar10.json, by backbone.
 """
 
 import argparse
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cifar10_study import (
@@ -35,7 +37,7 @@ from eenn_rl.findings import distinct_networks
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.judgement import best_static, in_validation_order, judge, static_result
 from eenn_rl.networks.inherit import inherited
-from eenn_rl.networks.supernet import load_supernet
+from eenn_rl.networks.supernet import Supernet, load_supernet
 from eenn_rl.networks.verification import MeasuredNetwork, measure_network, static_architecture
 from eenn_rl.objective import Objective
 from eenn_rl.plugins import make_backend
@@ -125,15 +127,34 @@ def answer(
     }
 
 
-def inherit(options: argparse.Namespace, tables: AccuracyTables, wanted: list[Architecture]) -> list[MeasuredNetwork]:
-    """The candidates with the shared weights, measured on validation and test."""
+def shared_weights(options: argparse.Namespace, tables: AccuracyTables) -> Supernet:
+    """Those that the tables were measured with."""
+    settings, branches = supernet_settings(options), tables.branches
+    return load_supernet(weights_file(options), tables.backbone, "cifar10", settings, options.seed, branches=branches)
+
+
+def weights_file(options: argparse.Namespace) -> Path:
+    """Where the shared weights lie."""
+    file: Path = options.study / f"{options.backbone}_supernet.pt"
+    return file
+
+
+def inherit(options: argparse.Namespace, supernet: Supernet, wanted: list[Architecture]) -> list[MeasuredNetwork]:
+    """Architectures with the shared weights, measured on validation and test."""
     dataset = load_images(options.data).to(options.device)
-    weights = options.study / f"{options.backbone}_supernet.pt"
-    supernet = load_supernet(
-        weights, tables.backbone, "cifar10", supernet_settings(options), options.seed, branches=tables.branches
-    )
     supernet.network.to(options.device)
-    return [measure_network(inherited(supernet, item, dataset), dataset, weights) for item in wanted]
+    return [measure_network(inherited(supernet, item, dataset), dataset, weights_file(options)) for item in wanted]
+
+
+def right_on_validation(network: MeasuredNetwork) -> float:
+    """Share of the validation images that the last exit gets right."""
+    return float(network.validation.correct[-1].mean())
+
+
+def kind_of_weights(network: MeasuredNetwork) -> str:
+    """Where a network's weights come from."""
+    shared = network.weights.name.endswith("_supernet.pt")
+    return "shared weights, calibrated to each architecture" if shared else "trained in full"
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -153,11 +174,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     chosen = [group[: options.candidates] for group in chosen]
     wanted = list(dict.fromkeys(architecture for group in chosen for architecture in group))
     trained = [static_architecture(tables.backbone, 8)] if options.inherit else wanted
+    supernet = shared_weights(options, tables)
     measured = train(
-        options.data, trained, options.study, options.device, options.workers, settings, options.seed, BITS
+        options.data, trained, options.study, options.device, options.workers, settings, options.seed, BITS, supernet
     )
-    networks = inherit(options, tables, wanted) if options.inherit else measured[len(BITS) :]
-    statics = measured[: len(BITS)]
+    statics, networks = measured[: len(BITS)], measured[len(BITS) :]
+    if options.inherit:
+        inherited_statics = inherit(options, supernet, [static_architecture(tables.backbone, bits) for bits in BITS])
+        statics = [max(pair, key=right_on_validation) for pair in zip(statics, inherited_statics, strict=True)]
+        networks = inherit(options, supernet, wanted)
     answers = [
         answer(question, tables, dict(zip(wanted, networks, strict=True)), statics, options.seed)
         for question in questions
@@ -166,7 +191,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "backbone": options.backbone,
         "data": "CIFAR-10, JPEG q75, 10,000 test images",
         "accelerator": "quad_edge_tpu, multicore backend",
-        "weights": "shared weights, calibrated to each architecture" if options.inherit else "trained in full",
+        "weights": kind_of_weights(networks[0]),
+        "static_weights": {bits: kind_of_weights(network) for bits, network in zip(BITS, statics, strict=True)},
         "tables": {"fingerprint": tables.fingerprint, "notes": tables.notes},
         "training": vars(settings),
         "seed": options.seed,
@@ -184,7 +210,8 @@ def main() -> None:
     parser.add_argument(
         "--inherit",
         action="store_true",
-        help="measure the candidates with the shared weights, not trained on their own",
+        help="measure the candidates with the shared weights, not trained on their own, against the better static "
+        "networks of both kinds",
     )
     parser.add_argument("--only-choose", action="store_true", help="stop once the candidates are chosen")
     parser.add_argument("--machine", help="what the trainings ran on, where they were done elsewhere")
@@ -193,7 +220,7 @@ def main() -> None:
     found = run(options)
     file = RESULTS / "headline_cifar10.json"
     known = json.loads(file.read_text(encoding="utf-8"))["runs"] if file.exists() else {}
-    known[options.backbone] = {
+    known[options.backbone + (" with shared weights" if options.inherit else "")] = {
         **found,
         "command": provenance(())["command"],
         "trained_on": options.machine or options.device,

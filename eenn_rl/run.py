@@ -149,7 +149,7 @@ def _measured_tables(folder: RunFolder, settings: RunConfig, dataset: "Dataset",
             backbone, dataset, settings.supernet, settings.seed, progress, folder.checkpoints,
             branches=settings.branches, bits=settings.bits,
         )  # fmt: skip
-        supernet.save(folder.weights / "supernet.pt")
+        supernet.save(folder.shared_weights)
         return measure_tables(
             supernet, dataset, rule=settings.confidence_rule, calibrated=settings.calibrated, progress=progress,
             checkpoint=folder.checkpoints / "measure.pt",

@@ -58,6 +58,11 @@ class RunFolder:
         return self.path / "weights"
 
     @property
+    def shared_weights(self) -> Path:
+        """The shared weights that the tables were measured with; not there where tables were given."""
+        return self.weights / "supernet.pt"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of unfinished work."""
         return self.path / "checkpoints"

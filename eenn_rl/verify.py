@@ -19,6 +19,7 @@ from eenn_rl.tables import AccuracyTables
 
 if TYPE_CHECKING:
     from eenn_rl.networks.data import Dataset
+    from eenn_rl.networks.supernet import Supernet
 
 
 def verify_best(
@@ -41,6 +42,7 @@ def verify_best(
         wanted, dataset, settings.training, settings.seed, progress,
         checkpoint_dir=folder.weights, static_bits=bits, workers=settings.workers,
         rule=evaluator.estimator.tables.confidence_rule, calibrated=settings.calibrated, device=settings.device,
+        shared=_shared_weights(folder, settings, evaluator, dataset.name),
     )  # fmt: skip
     reference = networks[bits.index(evaluator.static_bits)]
     statics = [static_result(evaluator, width, net, reference) for width, net in zip(bits, networks, strict=False)]
@@ -59,6 +61,18 @@ def verify_best(
     _log_verifications(folder, evaluator, results)
     write_json(folder.results, to_json(results))
     return results
+
+
+def _shared_weights(folder: RunFolder, settings: RunConfig, evaluator: Evaluator, dataset: str) -> "Supernet | None":
+    """Those that the run's tables were measured with; none where it was given tables, or is not to begin with them."""
+    from eenn_rl.networks.supernet import load_supernet
+
+    if settings.training.begin != "shared" or not folder.shared_weights.exists():
+        return None
+    return load_supernet(
+        folder.shared_weights, evaluator.space.backbone, dataset, settings.supernet, settings.seed,
+        branches=settings.branches, bits=settings.bits,
+    )  # fmt: skip
 
 
 def _log_verifications(folder: RunFolder, evaluator: Evaluator, results: Results) -> None:

@@ -10,9 +10,10 @@ import torch
 from eenn_rl.architecture import Architecture, Exit
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.networks import graphs, loop
+from eenn_rl.networks.settings import TrainingSettings
 from eenn_rl.networks.training import train_full, train_plain
 from eenn_rl.networks.verification import train_and_measure
-from network_samples import FULL, MIXED, StopAt, architecture, digits, small_backbone
+from network_samples import FULL, MIXED, StopAt, architecture, digits, small_backbone, supernet
 
 PLAIN = replace(FULL, plain_share=0.99)
 """Rounded, every step is the plain network's."""
@@ -96,6 +97,37 @@ def test_architectures_start_from_one_plain_network(tmp_path: Path) -> None:
             if key in full.state_dict():
                 assert torch.equal(full.state_dict()[key], plain["blocks.0.steps.0.variants.8.weight"])
     assert [file.stat().st_mtime_ns for file in tmp_path.glob("*.plain")] == before
+
+
+def test_architectures_begin_with_the_shared_weights(tmp_path: Path) -> None:
+    """With no step of their own, they hold the shared weights of their layers; no plain network is trained."""
+    held = supernet().network.state_dict()
+    for exits in (MIXED, ((2, "classifier", 4),)):
+        full = train_full(architecture(*exits), digits(), PLAIN, 0, None, tmp_path / "checkpoint", supernet()).network
+        weights = [key for key in full.state_dict() if key.endswith(".weight")]
+        assert weights
+        assert all(torch.equal(full.state_dict()[key], held[key]) for key in weights)
+    assert not list(tmp_path.glob("*.plain"))
+
+
+def test_processes_begin_with_the_shared_weights_too(tmp_path: Path) -> None:
+    """The same networks from one process and two; others than those that begin plain, kept beside them."""
+    wanted, settings = [architecture(*MIXED)], replace(FULL, epochs=1)
+
+    def outcomes(folder: str, how: TrainingSettings, workers: int) -> list[tuple[str, bytes]]:
+        networks = train_and_measure(
+            wanted, digits(), how, 1, checkpoint_dir=tmp_path / folder, static_bits=(8, 4), workers=workers,
+            shared=supernet(),
+        )  # fmt: skip
+        return [(network.weights.name, network.test.levels.tobytes()) for network in networks]
+
+    one, two = outcomes("one", settings, 1), outcomes("two", settings, 2)
+    assert one == two
+    assert not list((tmp_path / "one").glob("*.plain"))
+    plain = outcomes("one", replace(settings, begin="plain"), 1)
+    assert not {name for name, _ in one} & {name for name, _ in plain}
+    assert outcomes("one", settings, 1) == one
+    assert len(list((tmp_path / "one").glob("*.npz"))) == 6
 
 
 def test_bfloat16_trains_float32_weights() -> None:

@@ -20,6 +20,7 @@ EFFORTS = {"digits": Effort(22, 34, 28, 32)}
 """By data set."""
 OTHER_EFFORT = Effort(30, 30, 40, 128)
 PRECISIONS = ("float32", "bfloat16")
+BEGINNINGS = ("shared", "plain")
 TRAINING_FREE = ("macs", "naswot", "synflow")
 """Names of the scores in `eenn_rl.networks.proxies`."""
 PRECISION_HELP = (
@@ -64,7 +65,10 @@ class TrainingSettings:
     batch_size: int = option(0, "images per step; 0: what suits the data set")
     learning_rate: float = option(0.1, "peak of the one-cycle schedule")
     weight_decay: float = option(5e-4, "L2 penalty on weights")
-    plain_share: float = option(0.4, "share of the epochs of the plain network at 8 bits, before exits and bits")
+    begin: str = option("shared", "weights to begin with: shared (the run's, where it has trained some) or plain")
+    plain_share: float = option(
+        0.4, "share of the epochs of the plain network at 8 bits, before exits and bits; beginning shared, it is saved"
+    )
     exit_weight: float = option(0.5, "weight of each early exit in the gradient of the blocks before")
     distillation: float = option(0.5, "share of an early exit's loss that imitates the last exit")
     precision: str = option("float32", PRECISION_HELP)
@@ -72,6 +76,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         _check_common(self)
+        check(self.begin in BEGINNINGS, "begin", self.begin, f"one of {', '.join(BEGINNINGS)}")
         check(0 <= self.plain_share < 1, "plain_share", self.plain_share, "at least 0 and below 1")
         check(self.patience >= 0, "patience", self.patience, "at least 0")
 

@@ -1,9 +1,10 @@
 """Full training of one architecture, quantisation-aware: `train_full` gives a `TrainedNetwork`.
 
-First the plain network trains: the backbone at 8 bits, without exits. Then it takes the architecture's bit-widths, its
-exits join, and all train together, early ones also imitating the last (Phuong and Lampert 2019). Trained jointly from
-the start, exits cost a small trunk several points of accuracy. Architectures of one backbone share their plain network;
-a static network is an architecture with one exit, and gets the same epochs, schedule and augmentation.
+It begins with the shared weights of its layers where there are some (as Cai et al. 2020, arXiv 1908.09791, fine-tune
+theirs), else with a plain network: the backbone at 8 bits, without exits, trained first. From there all exits train
+together at their bits, early ones also imitating the last (Phuong and Lampert 2019). Trained jointly from the start,
+exits cost a small trunk several points of accuracy. Architectures of one backbone share what they begin with; a static
+network is an architecture with one exit, and gets the same beginning, epochs, schedule and augmentation.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -41,6 +42,9 @@ from eenn_rl.networks.loop import (
 from eenn_rl.networks.quantise import refreshing
 from eenn_rl.networks.settings import SupernetSettings, TrainingSettings, training_settings_for
 from eenn_rl.progress import NullProgress, Progress
+
+if TYPE_CHECKING:
+    from eenn_rl.networks.supernet import Supernet
 
 WIDEST = 8
 """Bits of the plain network."""
@@ -223,16 +227,24 @@ def _identity(what: list[Any], backbone: Backbone, dataset: Dataset, settings: d
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def training_identity(architecture: Architecture, dataset: Dataset, settings: TrainingSettings, seed: int) -> str:
+def training_identity(
+    architecture: Architecture, dataset: Dataset, settings: TrainingSettings, seed: int, shared: "Supernet | None"
+) -> str:
     """sha256 of all that decides the trained weights: cores do not, so that architectures may share a training."""
-    exits = [(exit_.location, exit_.branch, exit_.bits) for exit_ in architecture.exits]
-    return _identity(exits, architecture.backbone, dataset, asdict(settings), seed)
+    what: list[Any] = [(exit_.location, exit_.branch, exit_.bits) for exit_ in architecture.exits]
+    if shared is not None:
+        what.append(shared.identity)
+    return _identity(what, architecture.backbone, dataset, _without(settings, "begin"), seed)
 
 
 def plain_identity(backbone: Backbone, dataset: Dataset, settings: TrainingSettings, seed: int) -> str:
     """sha256 of all that decides the weights of the plain network."""
-    decisive = {k: v for k, v in asdict(settings).items() if k not in ("exit_weight", "distillation", "patience")}
+    decisive = _without(settings, "begin", "exit_weight", "distillation", "patience")
     return _identity(["plain"], backbone, dataset, decisive, seed)
+
+
+def _without(settings: TrainingSettings, *names: str) -> dict[str, Any]:
+    return {key: value for key, value in asdict(settings).items() if key not in names}
 
 
 def _steps(dataset: Dataset, settings: TrainingSettings) -> tuple[range, range]:
@@ -280,22 +292,27 @@ def train_full(
     seed: int = 0,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
+    shared: "Supernet | None" = None,
 ) -> TrainedNetwork:
-    """Train `architecture` on the training images of `dataset`, from scratch; only `patience` looks at validation.
+    """Train `architecture` on the training images of `dataset`; only `patience` looks at validation.
 
-    Runs where the data set's tensors are. The same seed gives the same network; `checkpoint` is written every few
-    seconds, and one of the same training is continued exactly. The plain network lies beside it, for others to share.
+    It begins with the weights of `shared`, which must have its branches and bits, or else with the plain network, which
+    then lies beside `checkpoint`, for others to share. Runs where the data set's tensors are. The same seed gives the
+    same network; `checkpoint` is written every few seconds, and one of the same training is continued exactly.
     """
     settings = training_settings_for(dataset.name, settings or TrainingSettings())
     path, heads = path_of(architecture), heads_of(architecture)
     network = Network(architecture.backbone, heads, sorted(set(path)))
     network.initialise(generator_for(seed, "weights"))
-    if settings.plain_share:
+    if shared is not None:
+        state = shared.network.state_dict()
+        network.load_state_dict({key: state[key] for key in network.state_dict()})
+    elif settings.plain_share:
         folder = checkpoint.parent if checkpoint else None
         plain = train_plain(architecture.backbone, dataset, settings, seed, progress, folder)
         _take_over(network, plain.state_dict())
     job = _Phase(network, path, heads, dataset, settings, seed, _steps(dataset, settings)[1])
     progress = progress or NullProgress()
     progress.phase("full training", job.total)
-    run_steps(job, checkpoint, training_identity(architecture, dataset, settings, seed), progress)
+    run_steps(job, checkpoint, training_identity(architecture, dataset, settings, seed, shared), progress)
     return TrainedNetwork(architecture, job.result())

@@ -27,6 +27,7 @@ from eenn_rl.networks.confidence import confidence, fit_temperature
 from eenn_rl.networks.data import Dataset
 from eenn_rl.networks.loop import save_state, threads
 from eenn_rl.networks.settings import TrainingSettings, training_settings_for
+from eenn_rl.networks.supernet import Supernet
 from eenn_rl.networks.training import TrainedNetwork, train_full, train_plain, training_identity
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.tables import ConfidenceRule
@@ -135,9 +136,10 @@ def _arrays(network: MeasuredNetwork) -> dict[str, npt.NDArray[np.generic]]:
     return {"temperatures": np.array(network.temperatures, np.float64), **arrays}
 
 
-def _finish(job: _Job, dataset: Dataset, folder: Path, progress: Progress) -> None:
+def _finish(job: _Job, dataset: Dataset, shared: Supernet | None, folder: Path, progress: Progress) -> None:
     """Train, measure, and leave weights and outcomes in `folder`."""
-    trained = train_full(job.architecture, dataset, job.settings, job.seed, progress, job.file(folder, "checkpoint"))
+    checkpoint = job.file(folder, "checkpoint")
+    trained = train_full(job.architecture, dataset, job.settings, job.seed, progress, checkpoint, shared)
     save_state(job.file(folder, "pt"), {"identity": job.key, "network": trained.network.state_dict()})
     partial = job.file(folder, "partial.npz")
     network = measure_network(
@@ -145,7 +147,7 @@ def _finish(job: _Job, dataset: Dataset, folder: Path, progress: Progress) -> No
     )  # fmt: skip
     np.savez_compressed(partial, **_arrays(network))  # type: ignore[arg-type]
     partial.replace(job.file(folder, "npz"))
-    job.file(folder, "checkpoint").unlink(missing_ok=True)
+    checkpoint.unlink(missing_ok=True)
 
 
 def _read(job: _Job, architecture: Architecture, folder: Path) -> MeasuredNetwork:
@@ -166,7 +168,9 @@ def _claim(job: _Job, folder: Path) -> bool:
     return True
 
 
-def _work(jobs: Sequence[_Job], dataset: Dataset, device: str, folder: Path, parent: int) -> None:
+def _work(
+    jobs: Sequence[_Job], dataset: Dataset, shared: Supernet | None, device: str, folder: Path, parent: int
+) -> None:
     """A worker process: train whatever nobody else has claimed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, through the stop file
     torch.set_num_threads(1)
@@ -175,7 +179,7 @@ def _work(jobs: Sequence[_Job], dataset: Dataset, device: str, folder: Path, par
         if not _claim(job, folder):
             continue
         try:
-            _finish(job, dataset, folder, _FileProgress(job.file(folder, "progress"), folder / "stop", parent))
+            _finish(job, dataset, shared, folder, _FileProgress(job.file(folder, "progress"), folder / "stop", parent))
         except KeyboardInterrupt:
             return
         except Exception:  # noqa: BLE001 - whatever it was, the parent raises it
@@ -194,10 +198,11 @@ def _done(job: _Job, folder: Path) -> float:
 
 
 def _run_processes(
-    jobs: Sequence[_Job], dataset: Dataset, device: str, folder: Path, progress: Progress, workers: int
-) -> None:
+    jobs: Sequence[_Job], dataset: Dataset, shared: Supernet | None, device: str, folder: Path, progress: Progress,
+    workers: int,
+) -> None:  # fmt: skip
     context = multiprocessing.get_context("spawn")
-    arguments = (jobs, dataset, device, folder, os.getpid())
+    arguments = (jobs, dataset, shared, device, folder, os.getpid())
     processes = [context.Process(target=_work, args=arguments, daemon=True) for _ in range(min(workers, len(jobs)))]
     for process in processes:
         process.start()
@@ -254,8 +259,11 @@ def train_and_measure(
     rule: ConfidenceRule = "max_softmax",
     calibrated: bool = True,
     device: str = "cpu",
+    shared: Supernet | None = None,
 ) -> list[MeasuredNetwork]:
     """Train the static baselines at `static_bits`, then `architectures`, in full, and measure all of them.
+
+    Where `shared` weights are given and the settings do not say otherwise, every network begins with them.
 
     The answer holds the static networks first, in the order of `static_bits`, then the others in theirs. What lies
     finished in `checkpoint_dir` is not trained again, and what was begun is continued.
@@ -264,37 +272,40 @@ def train_and_measure(
     statics = [static_architecture(architectures[0].backbone, bits) for bits in static_bits]
     settings = training_settings_for(dataset.name, settings or TrainingSettings())
     wanted = [*statics, *architectures]
-    jobs = [_job(architecture, dataset, settings, seed, rule, calibrated=calibrated) for architecture in wanted]
+    shared = shared if settings.begin == "shared" else None
+    jobs = [_job(one, dataset, shared, settings, seed, rule, calibrated=calibrated) for one in wanted]
     checkpoint_dir.mkdir(parents=True, exist_ok=True)
     _clear(checkpoint_dir)
     open_jobs = [job for job in dict.fromkeys(jobs) if not job.file(checkpoint_dir, "npz").exists()]
     progress = progress or NullProgress()
-    if open_jobs and settings.plain_share:
+    if open_jobs and settings.plain_share and shared is None:
         with threads(1):
             train_plain(architectures[0].backbone, dataset.to(device), settings, seed, progress, checkpoint_dir)
     progress.phase("full training", len(open_jobs))
     for job in open_jobs:
         job.file(checkpoint_dir, "error").unlink(missing_ok=True)
     if workers > 1 and len(open_jobs) > 1:
-        _run_processes(open_jobs, dataset, device, checkpoint_dir, progress, workers)
+        _run_processes(open_jobs, dataset, shared, device, checkpoint_dir, progress, workers)
     else:
-        _run_here(open_jobs, dataset.to(device), checkpoint_dir, progress)
+        _run_here(open_jobs, dataset.to(device), shared, checkpoint_dir, progress)
     return [_read(job, architecture, checkpoint_dir) for job, architecture in zip(jobs, wanted, strict=True)]
 
 
-def _run_here(jobs: Sequence[_Job], dataset: Dataset, folder: Path, progress: Progress) -> None:
+def _run_here(
+    jobs: Sequence[_Job], dataset: Dataset, shared: Supernet | None, folder: Path, progress: Progress
+) -> None:
     with threads(1):
         for before, job in enumerate(jobs):
-            _finish(job, dataset, folder, _Shifted(progress, before))
+            _finish(job, dataset, shared, folder, _Shifted(progress, before))
 
 
-def _job(architecture: Architecture, dataset: Dataset, settings: TrainingSettings, seed: int, rule: ConfidenceRule, *,
-         calibrated: bool) -> _Job:  # fmt: skip
+def _job(architecture: Architecture, dataset: Dataset, shared: Supernet | None, settings: TrainingSettings, seed: int,
+         rule: ConfidenceRule, *, calibrated: bool) -> _Job:  # fmt: skip
     """The job of training `architecture`; those that differ in cores alone are the same job."""
     on_core_0 = Architecture(
         architecture.backbone, tuple(Exit(e.location, e.branch, e.bits, 0, 0) for e in architecture.exits)
     )
-    identity = f"{training_identity(on_core_0, dataset, settings, seed)}/{rule}/{calibrated}"
+    identity = f"{training_identity(on_core_0, dataset, settings, seed, shared)}/{rule}/{calibrated}"
     identity += "/mirrored" if dataset.mirrors else ""
     key = hashlib.sha256(identity.encode()).hexdigest()[:20]
     return _Job(key, on_core_0, settings, seed, rule, calibrated)
