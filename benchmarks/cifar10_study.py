@@ -136,7 +136,6 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--calibration-images", type=int, default=2048)
     parser.add_argument("--distinct-draws", type=int, default=0, help="see SupernetSettings; 32 for a GPU")
     parser.add_argument("--plain-share", type=float, default=TrainingSettings().plain_share)
-    parser.add_argument("--begin", default=TrainingSettings().begin, help="full training: shared or plain")
     parser.add_argument("--exit-weight", type=float, default=TrainingSettings().exit_weight)
     parser.add_argument("--distillation", type=float, default=TrainingSettings().distillation)
     parser.add_argument("--precision", default="float32", help="float32 or bfloat16")
@@ -160,7 +159,7 @@ def training_settings(options: argparse.Namespace) -> TrainingSettings:
     return TrainingSettings(
         epochs=options.epochs, batch_size=options.batch_size,
         learning_rate=options.full_learning_rate or options.learning_rate,
-        begin=options.begin, plain_share=options.plain_share, exit_weight=options.exit_weight,
+        begin=getattr(options, "begin", "plain"), plain_share=options.plain_share, exit_weight=options.exit_weight,
         distillation=options.distillation, precision=options.precision,
     )  # fmt: skip
 

@@ -174,12 +174,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     chosen = [group[: options.candidates] for group in chosen]
     wanted = list(dict.fromkeys(architecture for group in chosen for architecture in group))
     trained = [static_architecture(tables.backbone, 8)] if options.inherit else wanted
-    supernet = shared_weights(options, tables)
+    supernet = shared_weights(options, tables) if options.inherit or settings.begin == "shared" else None
     measured = train(
         options.data, trained, options.study, options.device, options.workers, settings, options.seed, BITS, supernet
     )
     statics, networks = measured[: len(BITS)], measured[len(BITS) :]
-    if options.inherit:
+    if options.inherit and supernet is not None:
         inherited_statics = inherit(options, supernet, [static_architecture(tables.backbone, bits) for bits in BITS])
         statics = [max(pair, key=right_on_validation) for pair in zip(statics, inherited_statics, strict=True)]
         networks = inherit(options, supernet, wanted)
@@ -207,6 +207,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="resnet8")
     parser.add_argument("--budget", type=int, default=4000, help="distinct evaluations of each search")
     parser.add_argument("--candidates", type=int, default=1, help="trained in full for each question")
+    parser.add_argument("--begin", default="shared", help="full training, of static networks too: shared or plain")
     parser.add_argument(
         "--inherit",
         action="store_true",
@@ -220,7 +221,7 @@ def main() -> None:
     found = run(options)
     file = RESULTS / "headline_cifar10.json"
     known = json.loads(file.read_text(encoding="utf-8"))["runs"] if file.exists() else {}
-    known[options.backbone + (" with shared weights" if options.inherit else "")] = {
+    known[options.backbone + (", not trained on their own" if options.inherit else "")] = {
         **found,
         "command": provenance(())["command"],
         "trained_on": options.machine or options.device,

@@ -16,6 +16,7 @@ from eenn_rl.run_folder import RunFolder, locked, open_run, write_json
 from eenn_rl.serialization import from_json, read_json, to_json
 from eenn_rl.show import read_found
 from eenn_rl.tables import AccuracyTables
+from eenn_rl.zoo import make_backbone
 
 if TYPE_CHECKING:
     from eenn_rl.networks.data import Dataset
@@ -42,7 +43,7 @@ def verify_best(
         wanted, dataset, settings.training, settings.seed, progress,
         checkpoint_dir=folder.weights, static_bits=bits, workers=settings.workers,
         rule=evaluator.estimator.tables.confidence_rule, calibrated=settings.calibrated, device=settings.device,
-        shared=_shared_weights(folder, settings, evaluator, dataset.name),
+        shared=_shared_weights(folder, settings, dataset),
     )  # fmt: skip
     reference = networks[bits.index(evaluator.static_bits)]
     statics = [static_result(evaluator, width, net, reference) for width, net in zip(bits, networks, strict=False)]
@@ -63,15 +64,15 @@ def verify_best(
     return results
 
 
-def _shared_weights(folder: RunFolder, settings: RunConfig, evaluator: Evaluator, dataset: str) -> "Supernet | None":
+def _shared_weights(folder: RunFolder, settings: RunConfig, dataset: "Dataset") -> "Supernet | None":
     """Those that the run's tables were measured with; none where it was given tables, or is not to begin with them."""
     from eenn_rl.networks.supernet import load_supernet
 
-    if settings.training.begin != "shared" or not folder.shared_weights.exists():
+    if settings.training.begin != "shared" or settings.tables is not None:
         return None
     return load_supernet(
-        folder.shared_weights, evaluator.space.backbone, dataset, settings.supernet, settings.seed,
-        branches=settings.branches, bits=settings.bits,
+        folder.shared_weights, make_backbone(settings.backbone, dataset.input_shape, dataset.num_classes), dataset.name,
+        settings.supernet, settings.seed, branches=settings.branches, bits=settings.bits,
     )  # fmt: skip
 
 

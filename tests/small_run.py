@@ -39,4 +39,5 @@ def small_run(seed: int = 0) -> Path:
     }
     folder = train(given, run=scratch() / f"run{seed}", resume=False, config=None)
     verify_run(folder.path, 2)
+    assert list(folder.weights.glob("*.plain")), "its tables were given: there are no shared weights to begin with"
     return folder.path

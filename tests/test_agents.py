@@ -1,5 +1,6 @@
 """Agents: the search loop that they share, and what each of them promises."""
 
+import re
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -257,6 +258,9 @@ def test_a_search_computes_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def watched(self: GuidedSearch, genomes: Any, rewards: Any) -> None:
         met.extend([torch.get_num_threads(), *(pool["num_threads"] for pool in threadpool_info())])
+        met.extend(
+            int(number) for number in re.findall("mkl_get_max_threads.. : (.*)", torch.__config__.parallel_info())
+        )
         tell(self, genomes, rewards)
 
     monkeypatch.setattr(GuidedSearch, "tell", watched)

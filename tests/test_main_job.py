@@ -67,6 +67,7 @@ def test_it_leaves_a_whole_run_folder(finished: tuple[Path, subprocess.Completed
     for name in ("config.json", "trajectories.h5", "tables.npz", "search.json", "verification.json", "run.log"):
         assert (folder / name).is_file(), name
     assert (folder / "weights" / "supernet.pt").is_file()
+    assert not list((folder / "weights").glob("*.plain"))  # full training began with the shared weights
     assert str(folder) in done.stderr
     assert "#1 measured" in done.stdout
     assert "search: done" in done.stderr

@@ -8,6 +8,7 @@ from eenn_agents.agent import Agent, State, Task
 from eenn_agents.climbing import best_by_locations
 from eenn_agents.guided import GuidedSearch
 from eenn_agents.model import Episodes, EpisodicPPO, build_model, joined
+from eenn_agents.moves import distinct
 from eenn_agents.policy_file import policy_for
 from eenn_envs.core import EpisodeCore
 from eenn_envs.vector import EENNVectorEnv
@@ -60,8 +61,7 @@ class PolicySearch:
         return found.genomes if found is not None else np.zeros((0, self._task.space.max_exits, 5), np.int16)
 
     def _fresh(self, genomes: Genomes) -> npt.NDArray[np.intp]:
-        _, first = np.unique(genomes.reshape(len(genomes), -1), axis=0, return_index=True)
-        rows = np.sort(first)
+        rows = np.sort(distinct(genomes))
         return rows[~self._task.ledger.known(genomes[rows])]
 
     def tell(self, _genomes: Genomes, rewards: npt.NDArray[np.float64]) -> None:

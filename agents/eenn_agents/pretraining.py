@@ -25,6 +25,7 @@ from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import layout_for
 from eenn_envs.vector import EENNVectorEnv
 from eenn_rl.errors import EennError, InputFileError
+from eenn_rl.networks.loop import threads
 from eenn_rl.progress import Progress
 from eenn_rl.serialization import to_json
 
@@ -135,7 +136,7 @@ class Pretraining:
         if checkpoint is not None and checkpoint.exists():
             self.restore(files.load(checkpoint), checkpoint)
         progress.phase("pretrain", self._settings.last_update)
-        with threadpool_limits(1):
+        with threads(1), threadpool_limits(1):
             self._update_until_done(progress, checkpoint)
         if checkpoint is not None:
             files.save(checkpoint, self.state())

@@ -15,6 +15,7 @@ from eenn_envs.core import Problem
 from eenn_envs.layout import layout_for
 from eenn_rl.episodes import NullRecorder, Recorder
 from eenn_rl.errors import InputFileError
+from eenn_rl.networks.loop import threads
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.search import AgentSettings, SearchResult, Stopped
 from eenn_rl.serialization import to_json
@@ -51,9 +52,10 @@ def search(
     progress = progress or NullProgress()
     progress.phase("search", settings.budget)
     ledger = Ledger(Problem(evaluator, layout_for(evaluator.space)), settings.budget, recorder, seed)
-    who = agent_maker(agent)(Task(evaluator, settings, seed, ledger))
-    run = _Run(agent, who, ledger, settings, checkpoint, progress)
-    with threadpool_limits(1):  # here, where the agent has imported what it computes with
+    make = agent_maker(agent)  # and with it import all that it computes with
+    # Of torch, whose MKL threadpoolctl does not see, and of whatever else there is.
+    with threads(1), threadpool_limits(1):
+        run = _Run(agent, make(Task(evaluator, settings, seed, ledger)), ledger, settings, checkpoint, progress)
         run.resume()
         stopped = run.finish()
     return _result(ledger, stopped)

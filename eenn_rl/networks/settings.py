@@ -41,7 +41,7 @@ class SupernetSettings:
     weight_decay: float = option(5e-4, "L2 penalty on weights")
     branches_per_step: int = option(0, "branches of each block, drawn at random, that a step trains; 0: all")
     distinct_draws: int = option(
-        0, "choose bits and branches of a step from so many random draws (a GPU captures each as a graph); 0: draw anew"
+        0, "choose bits and branches of a step from so many random draws (a GPU replays those it knows); 0: draw anew"
     )
     exit_weight: float = option(0.5, "weight of all exits of a block together in the gradient of the blocks before")
     distillation: float = option(0.5, "share of an exit's loss that imitates the last exit")
@@ -67,7 +67,7 @@ class TrainingSettings:
     weight_decay: float = option(5e-4, "L2 penalty on weights")
     begin: str = option("shared", "weights to begin with: shared (the run's, where it has trained some) or plain")
     plain_share: float = option(
-        0.4, "share of the epochs of the plain network at 8 bits, before exits and bits; beginning shared, it is saved"
+        0.4, "share of the epochs of the plain network at 8 bits, before exits and bits; left out when beginning shared"
     )
     exit_weight: float = option(0.5, "weight of each early exit in the gradient of the blocks before")
     distillation: float = option(0.5, "share of an early exit's loss that imitates the last exit")

@@ -23,6 +23,7 @@ from torch.nn import functional
 from eenn_rl.architecture import Architecture
 from eenn_rl.backbone import Backbone
 from eenn_rl.branches import CLASSIFIER
+from eenn_rl.errors import check
 from eenn_rl.networks.builder import Head, Network, heads_of, path_of
 from eenn_rl.networks.data import Dataset
 from eenn_rl.networks.graphs import StepReplayer
@@ -285,6 +286,15 @@ def _take_over(network: Network, plain: Mapping[str, Tensor]) -> None:
                 state[key.replace(f".variants.{WIDEST}.", f".variants.{bits}.")].copy_(value)
 
 
+def _begin_shared(network: Network, shared: "Supernet", dataset: Dataset) -> None:
+    """Give `network` the shared weights of its layers."""
+    check(shared.dataset == dataset.name, "data set of the shared weights", shared.dataset, repr(dataset.name))
+    held, wanted = shared.network.state_dict(), network.state_dict()
+    missing = [key for key, value in wanted.items() if key not in held or held[key].shape != value.shape]
+    check(not missing, "shared weights", f"none for {missing[:1]}", "of this backbone, with its branches and bits")
+    network.load_state_dict({key: held[key] for key in wanted})
+
+
 def train_full(
     architecture: Architecture,
     dataset: Dataset,
@@ -296,17 +306,18 @@ def train_full(
 ) -> TrainedNetwork:
     """Train `architecture` on the training images of `dataset`; only `patience` looks at validation.
 
-    It begins with the weights of `shared`, which must have its branches and bits, or else with the plain network, which
-    then lies beside `checkpoint`, for others to share. Runs where the data set's tensors are. The same seed gives the
-    same network; `checkpoint` is written every few seconds, and one of the same training is continued exactly.
+    It begins with the weights of `shared`, as they are now, where the settings ask for it, or else with the plain
+    network, which then lies beside `checkpoint`, for others to share. Runs where the data set's tensors are. The same
+    seed gives the same network; `checkpoint` is written every few seconds, and one of the same training is continued
+    exactly. Raises `InvalidValueError` where `shared` is of another backbone or data set, or lacks a branch or bits.
     """
     settings = training_settings_for(dataset.name, settings or TrainingSettings())
     path, heads = path_of(architecture), heads_of(architecture)
     network = Network(architecture.backbone, heads, sorted(set(path)))
     network.initialise(generator_for(seed, "weights"))
+    shared = shared if settings.begin == "shared" else None
     if shared is not None:
-        state = shared.network.state_dict()
-        network.load_state_dict({key: state[key] for key in network.state_dict()})
+        _begin_shared(network, shared, dataset)
     elif settings.plain_share:
         folder = checkpoint.parent if checkpoint else None
         plain = train_plain(architecture.backbone, dataset, settings, seed, progress, folder)

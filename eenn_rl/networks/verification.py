@@ -7,6 +7,7 @@ order. Processes share nothing but the folder of checkpoints: a claim file says 
 import hashlib
 import multiprocessing
 import os
+import pickle
 import signal
 import time
 import traceback
@@ -168,12 +169,11 @@ def _claim(job: _Job, folder: Path) -> bool:
     return True
 
 
-def _work(
-    jobs: Sequence[_Job], dataset: Dataset, shared: Supernet | None, device: str, folder: Path, parent: int
-) -> None:
-    """A worker process: train whatever nobody else has claimed."""
+def _work(jobs: Sequence[_Job], dataset: Dataset, pickled: bytes, device: str, folder: Path, parent: int) -> None:
+    """A worker process: train whatever nobody else has claimed. `pickled` are the shared weights, or None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, through the stop file
     torch.set_num_threads(1)
+    shared: Supernet | None = pickle.loads(pickled)  # noqa: S301 - the parent's own
     dataset = dataset.to(device)
     for job in jobs:
         if not _claim(job, folder):
@@ -202,7 +202,8 @@ def _run_processes(
     workers: int,
 ) -> None:  # fmt: skip
     context = multiprocessing.get_context("spawn")
-    arguments = (jobs, dataset, shared, device, folder, os.getpid())
+    # As bytes: each tensor by itself would hold a file open, and shared weights are thousands.
+    arguments = (jobs, dataset, pickle.dumps(shared), device, folder, os.getpid())
     processes = [context.Process(target=_work, args=arguments, daemon=True) for _ in range(min(workers, len(jobs)))]
     for process in processes:
         process.start()
