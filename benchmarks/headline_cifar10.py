@@ -46,8 +46,6 @@ from eenn_rl.serialization import to_json
 from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
 
-BITS = (8, 4, 2)
-
 
 @dataclass(frozen=True)
 class Question:
@@ -97,15 +95,15 @@ def candidates(
 
 def answer(
     question: Question, tables: AccuracyTables, trained: dict[Architecture, MeasuredNetwork],
-    statics: list[MeasuredNetwork], seed: int,
+    statics: dict[int, MeasuredNetwork], seed: int,
 ) -> dict[str, Any]:  # fmt: skip
     """What full training says of all networks, whatever question they were trained for, whose bits are allowed."""
     chosen = [item for item in trained if {exit_.bits for exit_ in item.exits} <= set(question.bits)]
     networks = [trained[item] for item in chosen]
     evaluator = make_evaluator(tables, question.tolerance, (2, 4, 8))
-    measured = [static_result(evaluator, bits, net, statics[0]) for bits, net in zip(BITS, statics, strict=True)]
+    measured = [static_result(evaluator, bits, network, statics[8]) for bits, network in statics.items()]
     judged = [
-        judge(evaluator, evaluator.evaluate(architecture), network, statics[0], measured, seed)
+        judge(evaluator, evaluator.evaluate(architecture), network, statics[8], measured, seed)
         for architecture, network in zip(chosen, networks, strict=True)
     ]
     verified = in_validation_order(judged)
@@ -123,7 +121,7 @@ def answer(
         "best_static_bits": best_static(evaluator, measured).bits,
         "static": [to_json(item) for item in measured],
         "verified": [to_json(item) for item in verified],
-        "limits": limits(evaluator, best, chosen[at], networks[at], statics, BITS, seed),
+        "limits": limits(evaluator, best, chosen[at], networks[at], list(statics.values()), tuple(statics), seed),
     }
 
 
@@ -175,13 +173,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     wanted = list(dict.fromkeys(architecture for group in chosen for architecture in group))
     trained = [static_architecture(tables.backbone, 8)] if options.inherit else wanted
     supernet = shared_weights(options, tables) if options.inherit or settings.begin == "shared" else None
+    widths = tuple(int(bits) for bits in options.static_bits.split(","))
     measured = train(
-        options.data, trained, options.study, options.device, options.workers, settings, options.seed, BITS, supernet
+        options.data, trained, options.study, options.device, options.workers, settings, options.seed, widths, supernet
     )
-    statics, networks = measured[: len(BITS)], measured[len(BITS) :]
+    statics, networks = dict(zip(widths, measured, strict=False)), measured[len(widths) :]
     if options.inherit and supernet is not None:
-        inherited_statics = inherit(options, supernet, [static_architecture(tables.backbone, bits) for bits in BITS])
-        statics = [max(pair, key=right_on_validation) for pair in zip(statics, inherited_statics, strict=True)]
+        others = inherit(options, supernet, [static_architecture(tables.backbone, bits) for bits in widths])
+        pairs = zip(statics.values(), others, strict=True)
+        statics = dict(zip(widths, (max(pair, key=right_on_validation) for pair in pairs), strict=True))
         networks = inherit(options, supernet, wanted)
     answers = [
         answer(question, tables, dict(zip(wanted, networks, strict=True)), statics, options.seed)
@@ -192,7 +192,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "data": "CIFAR-10, JPEG q75, 10,000 test images",
         "accelerator": "quad_edge_tpu, multicore backend",
         "weights": kind_of_weights(networks[0]),
-        "static_weights": {bits: kind_of_weights(network) for bits, network in zip(BITS, statics, strict=True)},
+        "static_weights": {bits: kind_of_weights(network) for bits, network in statics.items()},
         "tables": {"fingerprint": tables.fingerprint, "notes": tables.notes},
         "training": vars(settings),
         "seed": options.seed,
@@ -207,6 +207,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="resnet8")
     parser.add_argument("--budget", type=int, default=4000, help="distinct evaluations of each search")
     parser.add_argument("--candidates", type=int, default=1, help="trained in full for each question")
+    parser.add_argument("--static-bits", default="8,4,2", help="of the static baselines, 8 first")
     parser.add_argument("--begin", default="shared", help="full training, of static networks too: shared or plain")
     parser.add_argument(
         "--inherit",
