@@ -193,7 +193,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "accelerator": "quad_edge_tpu, multicore backend",
         "weights": kind_of_weights(networks[0]),
         "static_weights": {bits: kind_of_weights(network) for bits, network in statics.items()},
-        "tables": {"fingerprint": tables.fingerprint, "notes": tables.notes},
+        "tables": {
+            "fingerprint": tables.fingerprint,
+            "notes": tables.notes,
+            "static_accuracy": {bits: Estimator(tables).static_accuracy(bits) for bits in widths},
+        },
         "training": vars(settings),
         "seed": options.seed,
         "answers": answers,
