@@ -7,15 +7,14 @@ from eenn_rl.networks.builder import Network, heads_of, path_of
 from eenn_rl.networks.data import Dataset
 from eenn_rl.networks.recalibration import calibration_images, recalibrate_path
 from eenn_rl.networks.supernet import Supernet
-from eenn_rl.networks.training import TrainedNetwork
+from eenn_rl.networks.training import TrainedNetwork, take_shared
 
 
 def copied(supernet: Supernet, architecture: Architecture) -> Network:
     """A network of `architecture` alone, holding the shared weights of its layers as they are."""
     path = path_of(architecture)
     network = Network(architecture.backbone, heads_of(architecture), sorted(set(path)))
-    shared = supernet.network.state_dict()
-    network.load_state_dict({key: shared[key] for key in network.state_dict()})
+    take_shared(network, supernet)
     device = next(supernet.network.parameters()).device
     network.to(device)
     network.channels_last()

@@ -286,9 +286,8 @@ def _take_over(network: Network, plain: Mapping[str, Tensor]) -> None:
                 state[key.replace(f".variants.{WIDEST}.", f".variants.{bits}.")].copy_(value)
 
 
-def _begin_shared(network: Network, shared: "Supernet", dataset: Dataset) -> None:
-    """Give `network` the shared weights of its layers."""
-    check(shared.dataset == dataset.name, "data set of the shared weights", shared.dataset, repr(dataset.name))
+def take_shared(network: Network, shared: "Supernet") -> None:
+    """Give `network` the shared weights of its layers; raises `InvalidValueError` where there are none for one."""
     held, wanted = shared.network.state_dict(), network.state_dict()
     missing = [key for key, value in wanted.items() if key not in held or held[key].shape != value.shape]
     check(not missing, "shared weights", f"none for {missing[:1]}", "of this backbone, with its branches and bits")
@@ -317,7 +316,8 @@ def train_full(
     network.initialise(generator_for(seed, "weights"))
     shared = shared if settings.begin == "shared" else None
     if shared is not None:
-        _begin_shared(network, shared, dataset)
+        check(shared.dataset == dataset.name, "data set of the shared weights", shared.dataset, repr(dataset.name))
+        take_shared(network, shared)
     elif settings.plain_share:
         folder = checkpoint.parent if checkpoint else None
         plain = train_plain(architecture.backbone, dataset, settings, seed, progress, folder)
