@@ -85,7 +85,7 @@ def write_architectures(file: Path, architectures: list[Architecture]) -> None:
 
 def make_tables(
     data: Path, backbone: str, study: Path, device: str, settings: SupernetSettings, seed: int,
-    branches: Sequence[str] = BRANCHES,
+    branches: Sequence[str] = BRANCHES, bits: Sequence[int] = (2, 4, 8),
 ) -> Path:  # fmt: skip
     """Shared weights of `backbone` and their tables in ``study/<backbone>.npz``; done once."""
     target = study / f"{backbone}.npz"
@@ -94,8 +94,9 @@ def make_tables(
     study.mkdir(parents=True, exist_ok=True)
     dataset, progress = load_images(data).to(device), PrintProgress()
     supernet = train_supernet(
-        make_backbone(backbone), dataset, settings, seed, progress, study / f"{backbone}_supernet", branches=branches
-    )
+        make_backbone(backbone), dataset, settings, seed, progress, study / f"{backbone}_supernet",
+        branches=branches, bits=bits,
+    )  # fmt: skip
     supernet.save(study / f"{backbone}_supernet.pt")
     notes = f"CIFAR-10, JPEG q75; validation: 5,000 training images held out, mirrored too; {settings}; seed {seed}"
     measure_tables(supernet, dataset, progress=progress, notes=notes).save(target)
@@ -132,7 +133,9 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--joint-epochs", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=40, help="epochs of each full training")
     parser.add_argument("--branches", default=",".join(BRANCHES), help="those that the shared weights have")
+    parser.add_argument("--bits", default="2,4,8", help="those that the shared weights have")
     parser.add_argument("--branches-per-step", type=int, default=3)
+    parser.add_argument("--shared-exit-weight", type=float, default=SupernetSettings().exit_weight)
     parser.add_argument("--calibration-images", type=int, default=2048)
     parser.add_argument("--distinct-draws", type=int, default=0, help="see SupernetSettings; 32 for a GPU")
     parser.add_argument("--plain-share", type=float, default=TrainingSettings().plain_share)
@@ -143,6 +146,11 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
+def numbers(text: str) -> tuple[int, ...]:
+    """Those in `text`, between commas."""
+    return tuple(int(number) for number in text.split(",") if number)
+
+
 def supernet_settings(options: argparse.Namespace) -> SupernetSettings:
     """Of the shared weights."""
     return SupernetSettings(
@@ -150,7 +158,8 @@ def supernet_settings(options: argparse.Namespace) -> SupernetSettings:
         learning_rate=options.learning_rate, fine_batch_size=options.fine_batch_size,
         fine_learning_rate=options.fine_learning_rate,
         branches_per_step=options.branches_per_step, distinct_draws=options.distinct_draws,
-        calibration_images=options.calibration_images, precision=options.precision,
+        exit_weight=options.shared_exit_weight, calibration_images=options.calibration_images,
+        precision=options.precision,
     )  # fmt: skip
 
 
@@ -175,10 +184,10 @@ def main(arguments_given: list[str] | None = None) -> None:
     options = parser.parse_args(arguments_given)
     if options.verb == "tables":
         settings: Any = supernet_settings(options)
-        chosen, given = options.branches.split(","), (options.study, options.device, settings, options.seed)
-        print(make_tables(options.data, options.backbone, *given, chosen))
+        given = (options.data, options.backbone, options.study, options.device, settings, options.seed)
+        print(make_tables(*given, options.branches.split(","), numbers(options.bits)))
         return
-    bits = tuple(int(b) for b in options.static_bits.split(",") if b)
+    bits = numbers(options.static_bits)
     measured = train(
         options.data, read_architectures(options.architectures), options.study, options.device, options.workers,
         training_settings(options), options.seed, bits,

@@ -20,6 +20,7 @@ from cifar10_study import (
     arguments,
     load_images,
     make_tables,
+    numbers,
     read_architectures,
     supernet_settings,
     train,
@@ -100,7 +101,7 @@ def answer(
     """What full training says of all networks, whatever question they were trained for, whose bits are allowed."""
     chosen = [item for item in trained if {exit_.bits for exit_ in item.exits} <= set(question.bits)]
     networks = [trained[item] for item in chosen]
-    evaluator = make_evaluator(tables, question.tolerance, (2, 4, 8))
+    evaluator = make_evaluator(tables, question.tolerance, tables.bits)
     measured = [static_result(evaluator, bits, network, statics[8]) for bits, network in statics.items()]
     judged = [
         judge(evaluator, evaluator.evaluate(architecture), network, statics[8], measured, seed)
@@ -127,8 +128,10 @@ def answer(
 
 def shared_weights(options: argparse.Namespace, tables: AccuracyTables) -> Supernet:
     """Those that the tables were measured with."""
-    settings, branches = supernet_settings(options), tables.branches
-    return load_supernet(weights_file(options), tables.backbone, "cifar10", settings, options.seed, branches=branches)
+    return load_supernet(
+        weights_file(options), tables.backbone, "cifar10", supernet_settings(options), options.seed,
+        branches=tables.branches, bits=tables.bits,
+    )  # fmt: skip
 
 
 def weights_file(options: argparse.Namespace) -> Path:
@@ -159,11 +162,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything for one backbone."""
     file = make_tables(
         options.data, options.backbone, options.study, options.device, supernet_settings(options), options.seed,
-        options.branches.split(","),
+        options.branches.split(","), numbers(options.bits),
     )  # fmt: skip
     tables = AccuracyTables.load(file)
     questions = [
-        Question(tolerance, bits, options.candidates) for tolerance in (0.01, 0.005) for bits in ((8,), (2, 4, 8))
+        Question(tolerance, bits, options.candidates) for tolerance in (0.01, 0.005) for bits in ((8,), tables.bits)
     ]
     chosen = candidates(options, tables, questions)
     if options.only_choose:
@@ -173,7 +176,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     wanted = list(dict.fromkeys(architecture for group in chosen for architecture in group))
     trained = [static_architecture(tables.backbone, 8)] if options.inherit else wanted
     supernet = shared_weights(options, tables) if options.inherit or settings.begin == "shared" else None
-    widths = tuple(int(bits) for bits in options.static_bits.split(","))
+    widths = numbers(options.static_bits)
     measured = train(
         options.data, trained, options.study, options.device, options.workers, settings, options.seed, widths, supernet
     )

@@ -98,9 +98,13 @@ class Estimator:
 
     def static_accuracy(self, bits: int) -> float:
         """Accuracy of the network without exits at `bits`."""
-        last = len(self.tables.backbone.blocks) - 1
-        row = self._finder.nearest((bits,) * (last + 1), last, -1)[0]
+        row = self.uniform_row(bits, len(self.tables.backbone.blocks) - 1, None)
         return int(self.tables.correct[row].sum()) / self.tables.samples
+
+    def uniform_row(self, bits: int, location: int, branch: str | None) -> int:
+        """The table row of the exit after block `location`, with `bits` all along; None: the backbone's classifier."""
+        index = -1 if branch is None else self.tables.branches.index(branch)
+        return self._finder.nearest((bits,) * (location + 1), location, index)[0]
 
     def choose(self, genomes: Genomes, weights: Floats, demands: Demands) -> Choice:
         """The best thresholds for costs `weights` [n, s] of a sample that leaves at each exit.

@@ -6,6 +6,7 @@ from functools import cached_property
 from math import inf
 
 import numpy as np
+import numpy.typing as npt
 
 from eenn_rl.architecture import Architecture
 from eenn_rl.costing import Costing
@@ -15,6 +16,7 @@ from eenn_rl.evaluation import Evaluation, EvaluationBatch, explain, terms
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.objective import VIOLATIONS, Baseline, Costs, Objective, Scores, least_count, score
 from eenn_rl.pace import Pace
+from eenn_rl.prospects import prospects
 from eenn_rl.seen import Seen
 from eenn_rl.space import BRANCH, Genomes, SearchSpace
 from eenn_rl.tuning import Demands
@@ -127,6 +129,10 @@ class Evaluator:
         """The accuracy floor and the least use of an exit, as counts of validation samples."""
         samples = self.estimator.tables.samples
         return Demands(least_count(self.baseline.floor, samples), least_count(self.objective.min_exit_rate, samples))
+
+    def prospects(self) -> npt.NDArray[np.float64]:
+        """What each exit could do alone, [blocks, branches, bits, 2] of the space: see `eenn_rl.prospects`."""
+        return prospects(self.estimator, self.space.branches, self.space.bits, self.demands)
 
     @cached_property
     def static(self) -> Evaluation:

@@ -1,11 +1,13 @@
-"""`eenn-rl pretrain`: one policy for many accelerators and preferences."""
+"""`eenn-rl pretrain`: one policy for many accelerators, preferences and data sets."""
 
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from eenn_rl.errors import check
+from eenn_rl.errors import InputFileError, check
 from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.objective import Objective
@@ -13,9 +15,17 @@ from eenn_rl.options import option
 from eenn_rl.plugins import backend_maker
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.randomised import core_pool, random_accelerator, random_objective
+from eenn_rl.randomised_tables import varied
 from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
 from eenn_rl.tuning import MODES, Mode
+
+MEASURED = 0.3
+"""Share of the problems that stand on tables as they were measured, where others stand on varied ones."""
+SHARED_BY = 4
+"""Problems that stand on the same tables: thresholds tuned for one serve the next."""
+KEPT = 32
+"""Estimators kept; beyond, the one not used for the longest is forgotten."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,8 @@ class PretrainSettings:
     thresholds: Mode = option(
         "per_exit", "how exits' thresholds are tuned meanwhile: per_exit, or global, which is faster"
     )
+    varied_tables: bool = option(True, "draw most problems' accuracies from varied tables: a policy for other data too")
+    more_tables: str | None = option(None, "further measured tables of the same backbone: files, between commas")
     policy: str | None = option(None, "policy to go on from: a file, or `shipped`; else an untrained one")
     backend: str = option("multicore", "hardware backend that costs the accelerators")
     max_exits: int = option(4, "most exits of an architecture, the last one included")
@@ -58,23 +70,57 @@ class PretrainSettings:
 
 
 class RandomProblems:
-    """Problem number k: an accelerator and an objective drawn from (seed, k); the same tables for all."""
+    """Problem number k: an accelerator, an objective and tables, all drawn from (seed, k)."""
 
-    def __init__(self, tables: AccuracyTables, settings: PretrainSettings, seed: int) -> None:
-        self._estimator, self._settings, self._seed = Estimator(tables, settings.thresholds), settings, seed
+    def __init__(self, tables: Sequence[AccuracyTables], settings: PretrainSettings, seed: int) -> None:
+        self._tables, self._settings, self._seed = tuple(tables), settings, seed
+        self._estimators: OrderedDict[tuple[int, int], Estimator] = OrderedDict()
         self._pool, self._make_backend = core_pool(), backend_maker(settings.backend)
 
     def __call__(self, number: int) -> Evaluator:
         """Raises `EennError` for the rare machine that cannot run the network at all."""
         rng = np.random.default_rng((self._seed, number))
-        tables = self._estimator.tables
         accelerator = random_accelerator(rng, self._pool, f"random{number}")
         objective = random_objective(rng, Objective())
+        estimator = self._estimator(number // SHARED_BY)
+        tables = estimator.tables
         space = SearchSpace(tables.backbone, accelerator, tables.branches, tables.bits, self._settings.max_exits)
-        backend = self._make_backend(accelerator, tables.backbone)
-        evaluator = Evaluator(space, backend, self._estimator, objective)
+        evaluator = Evaluator(space, self._make_backend(accelerator, tables.backbone), estimator, objective)
         _ = evaluator.baseline
         return evaluator
+
+    def _estimator(self, group: int) -> Estimator:
+        """Of the tables that a group of problems stands on."""
+        rng = np.random.default_rng((self._seed, group, 1))
+        base = int(rng.integers(len(self._tables)))
+        vary = self._settings.varied_tables and rng.random() >= MEASURED
+        key = (base, group if vary else -1)
+        if key not in self._estimators:
+            tables = varied(self._tables[base], rng) if vary else self._tables[base]
+            self._estimators[key] = Estimator(tables, self._settings.thresholds)
+        self._estimators.move_to_end(key)
+        if len(self._estimators) > KEPT:
+            self._estimators.popitem(last=False)
+        return self._estimators[key]
+
+
+def _further(first: AccuracyTables, files: str | None) -> list[AccuracyTables]:
+    """The tables in `files`, of the same backbone (on images of any size) with the same choices as `first`."""
+    found = []
+    for name in files.split(",") if files else ():
+        tables = AccuracyTables.load(Path(name.strip()))
+        if _choices(tables) != _choices(first):
+            raise InputFileError(
+                f"{name}: expected tables of {_choices(first)} as the first, found {_choices(tables)}: measure it alike"
+            )
+        found.append(tables)
+    return found
+
+
+def _choices(tables: AccuracyTables) -> str:
+    backbone = tables.backbone
+    bits = ", ".join(map(str, tables.bits))
+    return f"{backbone.name} of {len(backbone.blocks)} blocks, branches {', '.join(tables.branches)}, bits {bits}"
 
 
 def pretrain(
@@ -90,6 +136,7 @@ def pretrain(
     from eenn_agents.pretraining import Pretraining
 
     settings = settings or PretrainSettings()
-    training = Pretraining(RandomProblems(tables, settings, seed), settings, seed)
+    every = [tables, *_further(tables, settings.more_tables)]
+    training = Pretraining(RandomProblems(every, settings, seed), settings, seed)
     save_policy(out, training.run(progress or NullProgress(), checkpoint))
     return out

@@ -93,6 +93,14 @@ class SyntheticEvaluator:
             left, previous = left - rates[:, k], np.where(used, location + 1, previous)
         return energy, latency, rates, right
 
+    def prospects(self) -> Floats:
+        """Reach and margin of each exit, standing in for what tables would say."""
+        kinds, bits = len(self.space.branches), list(self.space.bits)
+        reach, error = (
+            np.broadcast_to(part, self._reach.shape)[:, 1 : kinds + 1, bits] for part in (self._reach, self._error)
+        )
+        return np.stack([reach, -error], axis=-1)
+
     def static_costs(self, bits: int) -> tuple[Genomes, float, float]:
         assert bits == self.static_bits
         return self._static_costs

@@ -366,7 +366,7 @@ def test_a_policy_that_proposes_nothing_feasible_gives_way_to_the_static_network
     evaluator = Synthetic(synthetic.quad())
     ledger = Ledger(Problem(evaluator, layout_for(evaluator.space)), 1000, Kept(), 0)
     model = build_model(EENNVectorEnv(evaluator, 1), 0)
-    agent = PolicyAndLocal(Task(evaluator, SETTINGS, 0, ledger), model, trained=True)
+    agent = PolicyAndLocal(Task(evaluator, SETTINGS, 0, ledger), model, ledger.problem, trained=True)
     proposed = agent.ask()
     rewards = np.full(len(proposed), -1.0)
     agent.tell(proposed, rewards)

@@ -21,7 +21,7 @@ from eenn_envs.vector import EENNVectorEnv
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.objective import Objective
-from eenn_rl.pretrain import PretrainSettings
+from eenn_rl.pretrain import PretrainSettings, RandomProblems, pretrain
 from eenn_rl.progress import NullProgress
 from eenn_rl.randomised import core_pool, random_accelerator, random_objective
 from eenn_rl.search import AgentSettings
@@ -158,6 +158,57 @@ def test_resumed_pretraining_equals_an_uninterrupted_one(tmp_path: Path) -> None
         assert np.array_equal(weight, resumed.weights[name]), name
     with pytest.raises(InputFileError, match="found another's"):
         Pretraining(make_problem, SMALL, 4).run(NullProgress(), tmp_path / "pretrain.pt")
+
+
+def test_a_policy_that_sees_prospects_serves_proposals_and_searches(tmp_path: Path) -> None:
+    """Pretraining gives one; what it proposes depends on them, in `propose` and in a search."""
+    from eenn_agents.search import search
+
+    trained = Pretraining(make_problem, SMALL, 3).run(NullProgress(), None)
+    assert trained.info.layout.prospects
+    save_policy(tmp_path / "policy.npz", trained)
+    policy = load_policy(tmp_path / "policy.npz")
+    evaluator = make_problem(8)
+    told = proposals(evaluator, policy, 8, 0)
+    settings = AgentSettings(budget=16, policy=str(tmp_path / "policy.npz"), policy_share=1.0)
+    searched = search("ppo", evaluator, settings, 0).history.genomes
+    evaluator.prospects = lambda: np.zeros((4, 5, 3, 2))  # type: ignore[method-assign]
+    assert not np.array_equal(told, proposals(evaluator, policy, 8, 0))
+    assert not np.array_equal(searched, search("ppo", evaluator, settings, 0).history.genomes)
+    assert not layout_for(evaluator.space).prospects
+
+
+def test_a_policy_without_prospects_is_gone_on_from_without(policy_path: Path) -> None:
+    """Its network has no place for them."""
+    begun = Pretraining(make_problem, replace(SMALL, policy=str(policy_path)), 1)
+    assert not begun.layout.prospects
+
+
+def test_problems_stand_on_varied_and_on_measured_tables() -> None:
+    """A few problems share tables; most are varied, some measured, of each base; without variation none is."""
+    small, large = (measured_problem.tables(make_backbone("resnet8", (1, side, side))) for side in (16, 32))
+    named = [replace(small, dataset="small"), replace(large, dataset="large")]
+    problems = RandomProblems(named, SMALL, 0)
+    names = [problems(number).estimator.tables.dataset for number in range(0, 40, 4)]
+    assert {"small", "large", "small, varied", "large, varied"} >= set(names)
+    assert len(set(names)) >= 3
+    assert problems(4).estimator is problems(7).estimator
+    assert problems(4).estimator is not problems(8).estimator or names[1] in ("small", "large")
+    plain = RandomProblems(named[:1], replace(SMALL, varied_tables=False), 0)
+    assert {plain(number).estimator.tables.dataset for number in range(0, 20, 4)} == {"small"}
+
+
+def test_further_tables_must_offer_the_same_choices(tmp_path: Path) -> None:
+    """Another backbone is refused in one line that names the file; images of another size are welcome."""
+    first = measured_problem.tables(make_backbone("resnet8", (1, 16, 16)))
+    measured_problem.tables(make_backbone("resnet8", (3, 32, 32))).save(tmp_path / "larger.npz")
+    measured_problem.tables(make_backbone("resnet20", (1, 16, 16)), paths=4).save(tmp_path / "deeper.npz")
+    settings = replace(SMALL, updates=1, accelerators=1, lessons=0, more_tables=str(tmp_path / "larger.npz"))
+    assert pretrain(first, tmp_path / "policy.npz", settings).is_file()
+    with pytest.raises(
+        InputFileError, match=r"deeper\.npz: expected tables of resnet8 of 4 blocks.*found resnet20 of 10"
+    ):
+        pretrain(first, tmp_path / "other.npz", replace(settings, more_tables=str(tmp_path / "deeper.npz")))
 
 
 def test_pretraining_stopped_early_keeps_the_schedule_of_all_updates() -> None:

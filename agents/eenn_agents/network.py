@@ -3,6 +3,8 @@
 Every allocation's part of the observation goes through one encoder; a decision for an allocation is the product of
 its encoding with a query that the rest of the network makes (pointer networks: Vinyals et al. 2015, arXiv 1506.03134).
 So what was learned about one slot holds for all, and a policy transfers to machines with other cores in other order.
+Where the observation holds prospects, blocks are pointed at in the same way: each is judged by what exits could do
+there, so that a policy transfers to networks trained on other data.
 """
 
 from typing import Any
@@ -14,7 +16,7 @@ from torch import nn
 
 from eenn_envs.layout import CORE, Layout
 
-HIDDEN, KEY = 192, 64
+HIDDEN, KEY, PLACE = 192, 64, 32
 SMALL = 0.1
 """Scale of the last weights before training: proposals begin nearly uniform."""
 
@@ -27,13 +29,21 @@ class Actor(nn.Module):
         self._layout = layout
         own = layout.slices["allocations"]
         per_slot = (own.stop - own.start) // layout.allocations + 2 * layout.exits
-        context = layout.observations - (own.stop - own.start) - 2 * layout.exits * layout.allocations + 2 * KEY
+        seen = layout.slices["prospects"]
+        context = layout.slices["preference"].stop - (own.stop - own.start) + 2 * KEY
+        context -= 2 * layout.exits * layout.allocations
+        context += layout.prospects * (layout.exits + 1) * PLACE
         self.encoder = nn.Sequential(nn.Linear(per_slot, KEY), nn.Tanh(), nn.Linear(KEY, KEY), nn.Tanh())
         self.trunk = nn.Sequential(nn.Linear(context, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, HIDDEN), nn.Tanh())
         self.choices = nn.Linear(HIDDEN, layout.starts[CORE])
         self.queries = nn.Linear(HIDDEN, 2 * KEY)
         self.critic = nn.Sequential(nn.Linear(layout.observations, 16), nn.Tanh())
         self.latent_dim_pi, self.latent_dim_vf = layout.actions, 16
+        if layout.prospects:
+            per_block = (seen.stop - seen.start) // layout.blocks
+            self.places = nn.Sequential(nn.Linear(per_block, KEY), nn.Tanh(), nn.Linear(KEY, PLACE))
+            self.place_of = nn.Parameter(torch.zeros(layout.blocks, PLACE))
+            self.where = nn.Linear(HIDDEN, PLACE)
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits and the critic's latent values."""
@@ -51,11 +61,25 @@ class Actor(nn.Module):
         mean = (keys * present).sum(1) / present.sum(1).clamp(min=1)
         most = torch.where(present > 0, keys, -1.0).amax(1)
         rest = chosen[:, :, : layout.starts[CORE]].reshape(n, -1)
-        known = [features[:, : exits.start], rest, features[:, exits.stop : own.start], features[:, own.stop :]]
+        preference = features[:, own.stop : layout.slices["preference"].stop]
+        known = [features[:, : exits.start], rest, features[:, exits.stop : own.start], preference]
+        places = self._places(features) if layout.prospects else None
+        if places is not None:
+            taken = torch.einsum("neb,nbk->nek", chosen[:, :, : layout.blocks], places)
+            known += [taken.reshape(n, -1), places.mean(1)]
         hidden = self.trunk(torch.cat([*known, mean, most], dim=1))
         queries = self.queries(hidden).reshape(n, 2, KEY)
         pointed = torch.einsum("nqk,nak->nqa", queries, keys).reshape(n, -1)
-        return torch.cat([self.choices(hidden), pointed], dim=1)
+        choices = self.choices(hidden)
+        if places is not None:
+            located = torch.einsum("nk,nbk->nb", self.where(hidden), places)
+            choices = choices + nn.functional.pad(located, (0, layout.starts[CORE] - layout.blocks))
+        return torch.cat([choices, pointed], dim=1)
+
+    def _places(self, features: torch.Tensor) -> torch.Tensor:
+        """What is to be known of each block, [n, blocks, PLACE]: its prospects encoded, and the block itself."""
+        own = features[:, self._layout.slices["prospects"]].reshape(len(features), self._layout.blocks, -1)
+        return torch.tanh(self.places(own) + self.place_of)
 
     def forward_critic(self, features: torch.Tensor) -> torch.Tensor:
         """What the value network looks at; updates on whole episodes do without it."""
@@ -77,8 +101,9 @@ class PointerPolicy(MaskableActorCriticPolicy):
         super()._build(lr_schedule)
         self.action_net = nn.Identity()  # the actor's answers are logits already
         with torch.no_grad():
-            for last in (self.mlp_extractor.choices, self.mlp_extractor.queries):
-                last.weight.mul_(SMALL)  # type: ignore[operator,union-attr]
+            for name in ("choices", "queries", "where"):
+                if hasattr(self.mlp_extractor, name):
+                    getattr(self.mlp_extractor, name).weight.mul_(SMALL)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     def _get_constructor_parameters(self) -> dict[str, Any]:

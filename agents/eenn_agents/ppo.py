@@ -1,5 +1,7 @@
 """The default agent: a policy learns by PPO where to search, local search refines what it proposes."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -10,7 +12,7 @@ from eenn_agents.guided import GuidedSearch
 from eenn_agents.model import Episodes, EpisodicPPO, build_model, joined
 from eenn_agents.moves import distinct
 from eenn_agents.policy_file import policy_for
-from eenn_envs.core import EpisodeCore
+from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.vector import EENNVectorEnv
 from eenn_rl.space import Genomes
 
@@ -30,12 +32,11 @@ class PolicySearch:
     are wasted once the policy has sharpened.
     """
 
-    def __init__(self, task: Task, model: EpisodicPPO) -> None:
+    def __init__(self, task: Task, model: EpisodicPPO, problem: Problem) -> None:
         settings = task.settings
         self._task, self._settings, self.model = task, settings, model
         self._generator = torch.Generator().manual_seed(task.seed)
-        environment = task.ledger.problem
-        self._core = EpisodeCore([environment], np.zeros(settings.episodes_per_update, np.intp))
+        self._core = EpisodeCore([problem], np.zeros(settings.episodes_per_update, np.intp))
         self._asked: Episodes | None = None
         self._elite: Episodes | None = None
         self._elite_rewards = np.zeros(0)
@@ -125,9 +126,9 @@ class PolicyAndLocal:
     so a descent from there comes first; with a trained policy, it comes where nothing that it proposed is feasible.
     """
 
-    def __init__(self, task: Task, model: EpisodicPPO, *, trained: bool) -> None:
+    def __init__(self, task: Task, model: EpisodicPPO, problem: Problem, *, trained: bool) -> None:
         self._task, self._rng = task, task.generator()
-        self.policy = PolicySearch(task, model)
+        self.policy = PolicySearch(task, model, problem)
         self._local: GuidedSearch | None = None if trained else self._descent(_static(task))
         self._alone = False
 
@@ -195,10 +196,12 @@ def _static(task: Task) -> Genomes:
 
 def make(task: Task) -> Agent:
     """The default agent: from the policy that the settings name, the shipped one where it fits, or an untrained one."""
-    layout = task.ledger.problem.layout
-    policy = policy_for(task.settings.policy, layout, task.space.backbone.name)
-    environment = EENNVectorEnv(task.evaluator, num_envs=1, layout=layout)
+    problem = task.ledger.problem
+    policy = policy_for(task.settings.policy, problem.layout, task.space.backbone.name)
+    if policy is not None and policy.info.layout.prospects:
+        problem = Problem(task.evaluator, replace(problem.layout, prospects=True))
+    environment = EENNVectorEnv(task.evaluator, num_envs=1, layout=problem.layout)
     model = build_model(environment, task.seed, task.settings.tensorboard)
     if policy is not None:
         policy.load_into(model)
-    return PolicyAndLocal(task, model, trained=policy is not None)
+    return PolicyAndLocal(task, model, problem, trained=policy is not None)

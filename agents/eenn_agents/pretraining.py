@@ -8,8 +8,10 @@ propose at once.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,15 +63,23 @@ class Pretraining:
     def __init__(self, make: MakeProblem, settings: "PretrainSettings", seed: int) -> None:
         self._make, self._settings, self._seed = make, settings, seed
         self._lessons: dict[int, _Lesson | None] = {}
-        first = self._lesson_near(0).problem
-        self.layout, self.backbone = first.layout, first.evaluator.space.backbone.name
-        self.model: EpisodicPPO = build_model(EENNVectorEnv(first.evaluator, 1, layout=first.layout), seed)
-        begun = policy_for(settings.policy or "untrained", self.layout, self.backbone)
+        first = self._first()
+        self.backbone = first.space.backbone.name
+        begun = policy_for(settings.policy or "untrained", layout_for(first.space), self.backbone)
+        self.layout = layout_for(first.space, prospects=begun is None or begun.info.layout.prospects)
+        self.model: EpisodicPPO = build_model(EENNVectorEnv(first, 1, layout=self.layout), seed)
         if begun is not None:
             begun.load_into(self.model)
         self._before = None if begun is None else begun.info.trained
         self._generator = torch.Generator().manual_seed(seed)
         self._state = _State()
+
+    def _first(self) -> "Evaluator":
+        """Of the first problem that the backend can cost."""
+        for number in count():
+            with suppress(EennError):
+                return self._make(number)
+        raise AssertionError  # never: `count` does not end
 
     def _lesson_near(self, number: int) -> _Lesson:
         """The problem of `number`, or the next one after it that the backend can cost."""
@@ -86,7 +96,7 @@ class Pretraining:
 
     def _lesson(self, number: int) -> _Lesson:
         evaluator = self._make(number)
-        problem = Problem(evaluator, layout_for(evaluator.space))
+        problem = Problem(evaluator, self.layout)
         _ = problem.features
         if not self._settings.lessons:
             return _Lesson(problem, None)

@@ -20,7 +20,7 @@ ROUNDS = 50
 
 def proposals(evaluator: "Evaluator", policy: Policy, n: int, seed: int) -> Genomes:
     """Up to `n` distinct architectures sampled from `policy`, in the order they came; nothing is evaluated."""
-    problem = Problem(evaluator, layout_for(evaluator.space))
+    problem = Problem(evaluator, layout_for(evaluator.space, prospects=policy.info.layout.prospects))
     model = build_model(EENNVectorEnv(evaluator, 1, layout=problem.layout), seed)
     policy.load_into(model)
     generator = torch.Generator().manual_seed(seed)

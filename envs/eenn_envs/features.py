@@ -1,4 +1,4 @@
-"""What an observation says about the problem: the accelerator's allocations, and the preference in the objective.
+"""What an observation says about the problem: the accelerator's allocations, the preference, and what exits could do.
 
 The allocations are described by their specification and by a probe: the energy and latency of the network without
 exits on that allocation, relative to the static baseline. The probe needs no evaluation that the baseline itself did
@@ -79,13 +79,16 @@ def _preference(evaluator: "Evaluator") -> list[float]:
 
 
 def problem_features(evaluator: "Evaluator", layout: Layout) -> npt.NDArray[np.float32]:
-    """The constant parts of an observation, ``allocations`` and ``preference``, float32."""
+    """The constant parts of an observation, from ``allocations`` on, float32."""
     count = len(evaluator.space.accelerator.allocations)
     specification = np.zeros((layout.allocations, ALLOCATION_FEATURES))
     specification[:count] = [_specification(evaluator, layout, index) for index in range(count)]
     probe = _probe(evaluator, layout).reshape(layout.allocations, -1)
     allocations = np.concatenate([specification, probe], axis=1)
-    features = np.concatenate([allocations.ravel(), _preference(evaluator)]).astype(np.float32)
+    told: list[npt.ArrayLike] = [allocations.ravel(), _preference(evaluator)]
+    if layout.prospects:
+        told.append(evaluator.prospects().ravel())
+    features = np.concatenate(told).astype(np.float32)
     low, high = (bound[layout.slices["allocations"].start :] for bound in layout.bounds())
     return np.clip(features, low, high)
 

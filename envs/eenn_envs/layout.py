@@ -16,6 +16,8 @@ CORE_SLOTS = 8
 ALLOCATION_FEATURES = 5
 """Per allocation, before the two of each bit-width: see `eenn_envs.features`."""
 PREFERENCE_FEATURES = 8
+PROSPECTS = 2
+"""Per block, branch and bit-width, where an observation holds ``prospects``: see `eenn_rl.prospects`."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,9 @@ class Layout:
     - ``load`` [cores], 0..1: the share of the backbone's MACs placed on each compute core, branches included;
     - ``remaining`` [3], 0..1: the shares of MACs, of blocks and of exits that are still open;
     - ``allocations`` [allocations * (5 + 2 * bits)], -1..1: what each allocation offers;
-    - ``preference`` [8], 0..1: what the objective asks for.
+    - ``preference`` [8], 0..1: what the objective asks for;
+    - ``prospects`` [blocks * branches * bits * 2], -1..1, only where the layout says so: what each exit could do alone,
+      by which one policy can serve networks trained on other data. On one problem they are constants.
     """
 
     blocks: int
@@ -39,6 +43,7 @@ class Layout:
     exits: int
     allocations: int = ALLOCATION_SLOTS
     cores: int = CORE_SLOTS
+    prospects: bool = False
 
     def __post_init__(self) -> None:
         for field in ("blocks", "exits", "allocations", "cores"):
@@ -91,6 +96,7 @@ class Layout:
             "remaining": 3,
             "allocations": self.allocations * (ALLOCATION_FEATURES + 2 * len(self.bits)),
             "preference": PREFERENCE_FEATURES,
+            "prospects": self.prospects * self.blocks * len(self.branches) * len(self.bits) * PROSPECTS,
         }
         ends = np.cumsum(list(parts.values()))
         return {name: slice(int(end) - width, int(end)) for (name, width), end in zip(parts.items(), ends, strict=True)}
@@ -98,12 +104,12 @@ class Layout:
     @property
     def observations(self) -> int:
         """The length of an observation."""
-        return int(self.slices["preference"].stop)
+        return int(self.slices["prospects"].stop)
 
     def bounds(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """The lowest and the highest observation."""
         low, high = np.zeros(self.observations, np.float32), np.ones(self.observations, np.float32)
-        low[self.slices["allocations"]] = -1
+        low[self.slices["allocations"]] = low[self.slices["prospects"]] = -1
         return low, high
 
     def fits(self, space: SearchSpace) -> bool:
@@ -116,8 +122,11 @@ class Layout:
         )
 
 
-def layout_for(space: SearchSpace) -> Layout:
-    """The standard layout of `space`: room for twelve allocations and eight cores, or more where it has more."""
+def layout_for(space: SearchSpace, *, prospects: bool = False) -> Layout:
+    """The standard layout of `space`: room for twelve allocations and eight cores, or more where it has more.
+
+    With `prospects` observations say besides what each exit could do: for a policy that is to serve other tables too.
+    """
     spec = space.accelerator
     return Layout(
         blocks=space.last_location + 1,
@@ -126,6 +135,7 @@ def layout_for(space: SearchSpace) -> Layout:
         exits=space.max_exits,
         allocations=max(ALLOCATION_SLOTS, len(spec.allocations)),
         cores=max(CORE_SLOTS, len(spec.compute_cores)),
+        prospects=prospects,
     )
 
 
