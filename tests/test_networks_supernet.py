@@ -17,6 +17,7 @@ from eenn_rl.networks import supernet as supernet_module
 from eenn_rl.networks.builder import Network, all_heads, heads_of, path_of
 from eenn_rl.networks.inherit import copied
 from eenn_rl.networks.loop import threads
+from eenn_rl.networks.settings import SupernetSettings
 from eenn_rl.networks.supernet import _SupernetTraining, draw_path, load_supernet, train_supernet
 from eenn_rl.progress import NullProgress
 from eenn_rl.run import _measured_tables
@@ -133,6 +134,23 @@ def test_the_second_phase_may_have_batches_of_its_own_size() -> None:
     assert len(job._chosen(0)) == 32
     epoch = torch.cat([job._chosen(job.switch_at + step) for step in range(6)])
     assert sorted(epoch.tolist()) == list(range(96))
+
+
+def test_all_early_exits_weigh_the_same_together() -> None:
+    """However many blocks there are; up to three early ones a third each, as many as a small network has."""
+    settings = SupernetSettings(exit_weight=1.5)
+    assert [settings.exit_weight_of_a_block(blocks) for blocks in (1, 2, 4, 10)] == [0.5, 0.5, 0.5, 1.5 / 9]
+    before, after = (_gradient_of_the_trunk(replace(QUICK, exit_weight=weight)) for weight in (0.0, 1.5))
+    assert not torch.equal(before, after)
+
+
+def _gradient_of_the_trunk(settings: SupernetSettings) -> torch.Tensor:
+    """Of the first layer's 8-bit weights, in the first step with exits."""
+    job = _SupernetTraining(small_backbone(), digits(), replace(settings, static_epochs=0), 0, BRANCHES, (8,))
+    job.step(0)
+    gradient = next(job.network.parameters()).grad
+    assert gradient is not None
+    return gradient
 
 
 def test_shared_weights_train_in_the_threads_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,9 @@ class SupernetSettings:
     distinct_draws: int = option(
         0, "choose bits and branches of a step from so many random draws (a GPU replays those it knows); 0: draw anew"
     )
-    exit_weight: float = option(0.5, "weight of all exits of a block together in the gradient of the blocks before")
+    exit_weight: float = option(
+        1.5, "weight of all early exits together in the gradient of the blocks before them, shared evenly by the blocks"
+    )
     distillation: float = option(0.5, "share of an exit's loss that imitates the last exit")
     precision: str = option("float32", PRECISION_HELP)
     calibration_images: int = option(512, "training images that set the batch norm of each path before it is measured")
@@ -55,6 +57,10 @@ class SupernetSettings:
         check(self.branches_per_step >= 0, "branches_per_step", self.branches_per_step, "at least 0")
         check(self.distinct_draws >= 0, "distinct_draws", self.distinct_draws, "at least 0")
         check(self.calibration_images >= 2, "calibration_images", self.calibration_images, "at least 2")
+
+    def exit_weight_of_a_block(self, blocks: int) -> float:
+        """What the exits of one block weigh in a backbone of `blocks`; of fewer than three early ones a third each."""
+        return self.exit_weight / max(3, blocks - 1)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 First the plain backbone trains at the widest bits (trained jointly from scratch, shared weights end several points
 below it). Then each step draws a path of bits as an architecture could have, and all heads on it train together,
-imitating the last one. Every bit-width has weights of its own, started from the plain ones: 2-bit weights inside a
-shared set hurt every other width (compare Any-Precision DNNs, Yu et al. 2021, who share weights but not batch norms).
+imitating the last one. All early heads together weigh the same in the gradient of the trunk however many blocks there
+are: an architecture has a few, and nine at half the classifier's weight each held ResNet-20's trunk back. Every
+bit-width has weights of its own, started from the plain ones: 2-bit weights inside a shared set hurt every other width
+(compare Any-Precision DNNs, Yu et al. 2021, who share weights but not batch norms).
 """
 
 import hashlib
@@ -123,6 +125,7 @@ class _SupernetTraining:
         self.optimiser = make_optimiser(self.network, settings.learning_rate, settings.weight_decay)
         self.replayer = StepReplayer(dataset.train_x.device)
         self.plain = (max(self.bits),) * len(backbone.blocks)
+        self.exit_weight = settings.exit_weight_of_a_block(len(backbone.blocks))
 
     def step(self, index: int) -> dict[str, float]:
         """One step of gradient descent."""
@@ -173,7 +176,7 @@ class _SupernetTraining:
 
     def _descend(self, draw: tuple[tuple[int, ...], tuple[Head, ...]], images: Tensor, labels: Tensor) -> None:
         with arithmetic(images.device, self.settings.precision):
-            loss = training_loss(self.network, images, labels, *draw, self.settings)
+            loss = training_loss(self.network, images, labels, *draw, self.exit_weight, self.settings.distillation)
         descend(loss, self.network, self.optimiser)
 
     @torch.no_grad()

@@ -41,7 +41,7 @@ from eenn_rl.networks.loop import (
     set_learning_rate,
 )
 from eenn_rl.networks.quantise import refreshing
-from eenn_rl.networks.settings import SupernetSettings, TrainingSettings, training_settings_for
+from eenn_rl.networks.settings import TrainingSettings, training_settings_for
 from eenn_rl.progress import NullProgress, Progress
 
 if TYPE_CHECKING:
@@ -104,14 +104,18 @@ def _logits(
 
 
 def training_loss(
-    network: Network, images: Tensor, labels: Tensor, path: Sequence[int], heads: Sequence[Head],
-    settings: TrainingSettings | SupernetSettings,
+    network: Network, images: Tensor, labels: Tensor, path: Sequence[int], heads: Sequence[Head], exit_weight: float,
+    distillation: float,
 ) -> Tensor:  # fmt: skip
-    """The loss of all `heads` on a batch; the last one is the classifier's."""
-    logits = _logits(network, images, path, heads, settings.exit_weight)
+    """The loss of all `heads` on a batch; the last one is the classifier's.
+
+    The early ones of a block have `exit_weight` together in the gradient of the trunk; `distillation` is the share of
+    their loss that imitates the last one.
+    """
+    logits = _logits(network, images, path, heads, exit_weight)
     loss = functional.cross_entropy(logits[-1], labels)
     for early in logits[:-1]:
-        loss = loss + exit_loss(early, labels, logits[-1], settings.distillation)
+        loss = loss + exit_loss(early, labels, logits[-1], distillation)
     return loss
 
 
@@ -186,7 +190,8 @@ class _Phase:
 
     def _descend(self, images: Tensor, labels: Tensor) -> None:
         with arithmetic(images.device, self.settings.precision):
-            loss = training_loss(self.network, images, labels, self.path, self.heads, self.settings)
+            weights = self.settings.exit_weight, self.settings.distillation
+            loss = training_loss(self.network, images, labels, self.path, self.heads, *weights)
         descend(loss, self.network, self.optimiser)
 
     def _check(self, index: int) -> None:
