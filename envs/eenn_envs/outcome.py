@@ -1,4 +1,4 @@
-"""What an episode's end says: the evaluation as an info dict, and the reward of an invalid action."""
+"""What episodes' ends say: their evaluations as info dicts."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,25 +9,21 @@ from eenn_rl.objective import VIOLATIONS
 if TYPE_CHECKING:
     from eenn_rl.evaluator import EvaluationBatch
 
+NUMBERS = ("reward", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction")
+ARRAYS = ("exit_rates", "exit_accuracies", "thresholds")
 
-def evaluation_info(batch: "EvaluationBatch", row: int) -> dict[str, Any]:
-    """Every term of one evaluation: plain numbers, and the per-exit ones as arrays."""
-    info: dict[str, Any] = {
-        "invalid_action": False,
-        "feasible": bool(batch.feasible[row]),
-        "reward": float(batch.reward[row]),
-        "accuracy": float(batch.accuracy[row]),
-        "energy_j": float(batch.energy_j[row]),
-        "latency_s": float(batch.latency_s[row]),
-        "elp": float(batch.elp[row]),
-        "elp_reduction": float(batch.elp_reduction[row]),
-        "exit_rates": np.array(batch.exit_rates[row]),
-        "exit_accuracies": np.array(batch.exit_accuracies[row]),
-        "thresholds": np.array(batch.thresholds[row]),
-    }
-    info.update(
-        {f"violation_{name}": float(value) for name, value in zip(VIOLATIONS, batch.violations[row], strict=True)}
-    )
-    if batch.failures is not None and batch.failures[row]:
-        info["failure"] = batch.failures[row]
-    return info
+
+def evaluation_infos(batch: "EvaluationBatch") -> list[dict[str, Any]]:
+    """Every term of each evaluation: plain numbers, and the per-exit ones as arrays."""
+    count = len(batch.reward)
+    columns: dict[str, list[Any]] = {"invalid_action": [False] * count, "feasible": batch.feasible.tolist()}
+    columns |= {name: getattr(batch, name).tolist() for name in NUMBERS}
+    columns |= {name: list(np.array(getattr(batch, name))) for name in ARRAYS}
+    violations = zip(VIOLATIONS, batch.violations.T.tolist(), strict=True)
+    columns |= {f"violation_{name}": values for name, values in violations}
+    names = tuple(columns)
+    infos = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    for info, failure in zip(infos, batch.failures or (), strict=False):
+        if failure:
+            info["failure"] = failure
+    return infos

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import Layout, layout_for
-from eenn_envs.outcome import evaluation_info
+from eenn_envs.outcome import evaluation_infos
 from eenn_envs.render import describe
 from eenn_rl.errors import unknown_name
 
@@ -76,7 +76,7 @@ class EENNEnv(gymnasium.Env[Observation, np.int64]):
             reward, info = self.evaluator.objective.lowest_reward, {"invalid_action": True}
         elif len(completed):
             batch = self.evaluator.evaluate_batch(self._core.genomes)
-            info = {**evaluation_info(batch, 0), "genome": self._core.genomes[0].copy()}
+            info = {**evaluation_infos(batch)[0], "genome": self._core.genomes[0].copy()}
             reward = info["reward"]
         return self._core.observations[0].copy(), reward, self._over, False, info
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from eenn_envs.core import EpisodeCore, Indices, Problem
 from eenn_envs.layout import Layout, layout_for
-from eenn_envs.outcome import evaluation_info
+from eenn_envs.outcome import evaluation_infos
 
 if TYPE_CHECKING:
     from eenn_rl.evaluator import Evaluator
@@ -94,8 +94,9 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
     def _conclude(self, evaluator: "Evaluator", built: Indices, ends: Ends) -> Floats:
         genomes = self._core.genomes[built]
         batch = evaluator.evaluate_batch(genomes)
-        for row, index in enumerate(built):
-            ends[int(index)] = {**evaluation_info(batch, row), "genome": genomes[row]}
+        for index, info, genome in zip(built.tolist(), evaluation_infos(batch), genomes, strict=True):
+            info["genome"] = genome
+            ends[index] = info
         reward: Floats = batch.reward
         return reward
 
