@@ -5,7 +5,7 @@
 The machines are drawn from another seed than pretraining's, after the policy was frozen; those of Stream's package were
 drawn by nobody. "Best known" is the best of all searches and proposals on that machine, and of hill climbing from 4,096
 random architectures. Results: results/agents_unseen.json for resnet8, results/agents_unseen_<backbone>.json for others,
-whose tables `--tables` names.
+whose tables `--tables` names; `--name` adds to that, for data that a policy has not met.
 """
 
 from pathlib import Path
@@ -54,6 +54,7 @@ def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--policy", default="shipped", help="a file, or `shipped`")
     options.add_argument("--stream", type=Path, help="stream/inputs/examples/hardware of the stream-dse 1.14 wheel")
+    options.add_argument("--name", default="", help="of these results, among those of the backbone")
     options.add_argument("--accelerators", type=int, default=20)
     options.add_argument("--budget", type=int, default=600)
     arguments = options.parse_args()
@@ -84,12 +85,8 @@ def main() -> None:
     data |= {"random": summary(rows[: arguments.accelerators]), "stream": summary(rows[arguments.accelerators :])}
     print(data)
     backbone = tables.backbone.name
-    write(
-        "agents_unseen" if backbone == "resnet8" else f"agents_unseen_{backbone}",
-        tables,
-        _finite({**data, "machines": rows}),
-        [0],
-    )
+    named = ["agents_unseen", "" if backbone == "resnet8" else backbone, arguments.name]
+    write("_".join(filter(None, named)), tables, _finite({**data, "machines": rows}), [0])
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -29,11 +29,12 @@ def from_json(kind: type[T], data: Any, source: str) -> T:
         return TypeAdapter(kind).validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole"
+        where = ": ".join([source, *filter(None, [".".join(str(part) for part in first["loc"])])])
+        if first["type"] == "value_error":  # a constructor's own words, which say what was found
+            raise InputFileError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
         found = repr(first["input"])
         found = found if len(found) <= 80 else found[:77] + "..."
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputFileError(f"{source}: {key}: {message} (found {found})") from None
+        raise InputFileError(f"{where}: {first['msg']} (found {found})") from None
 
 
 def _refuse_unknown(kind: Any, data: Any, where: str) -> None:

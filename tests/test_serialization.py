@@ -7,7 +7,7 @@ import pytest
 
 from eenn_rl.backbone import Backbone
 from eenn_rl.config import RunConfig
-from eenn_rl.errors import InputFileError
+from eenn_rl.errors import InputFileError, check
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator
 from eenn_rl.serialization import from_json, to_json
 from eenn_rl.zoo import make_backbone
@@ -22,6 +22,15 @@ class Part:
 class Whole:
     part: Part | None = None
     parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True)
+class Checked:
+    size: int = 1
+    text: str = "a long one " * 20
+
+    def __post_init__(self) -> None:
+        check(self.size >= 1, "size", self.size, "at least 1")
 
 
 @pytest.mark.parametrize(
@@ -50,3 +59,10 @@ def test_an_error_names_the_key(data: Any, message: str) -> None:
     """A key that no field has, at any depth, and a value of the wrong type are told with where they stand."""
     with pytest.raises(InputFileError, match=message):
         from_json(Whole, data, "f")
+
+
+def test_what_a_constructor_refuses_is_told_in_its_own_words() -> None:
+    """They say what was found; nothing of the whole is repeated after them."""
+    with pytest.raises(InputFileError) as caught:
+        from_json(Checked, {"size": 0}, "f")
+    assert str(caught.value) == "f: size must be at least 1, found 0"
