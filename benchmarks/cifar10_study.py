@@ -135,7 +135,7 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--branches", default=",".join(BRANCHES), help="those that the shared weights have")
     parser.add_argument("--bits", default="2,4,8", help="those that the shared weights have")
     parser.add_argument("--branches-per-step", type=int, default=3)
-    parser.add_argument("--shared-exit-weight", type=float, default=SupernetSettings().exit_weight)
+    parser.add_argument("--early-exits-weight", type=float, default=SupernetSettings().early_exits_weight)
     parser.add_argument("--calibration-images", type=int, default=2048)
     parser.add_argument("--distinct-draws", type=int, default=0, help="see SupernetSettings; 32 for a GPU")
     parser.add_argument("--plain-share", type=float, default=TrainingSettings().plain_share)
@@ -158,7 +158,7 @@ def supernet_settings(options: argparse.Namespace) -> SupernetSettings:
         learning_rate=options.learning_rate, fine_batch_size=options.fine_batch_size,
         fine_learning_rate=options.fine_learning_rate,
         branches_per_step=options.branches_per_step, distinct_draws=options.distinct_draws,
-        exit_weight=options.shared_exit_weight, calibration_images=options.calibration_images,
+        early_exits_weight=options.early_exits_weight, calibration_images=options.calibration_images,
         precision=options.precision,
     )  # fmt: skip
 

@@ -165,9 +165,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         options.branches.split(","), numbers(options.bits),
     )  # fmt: skip
     tables = AccuracyTables.load(file)
-    questions = [
-        Question(tolerance, bits, options.candidates) for tolerance in (0.01, 0.005) for bits in ((8,), tables.bits)
-    ]
+    if set(tables.bits) != set(numbers(options.bits)):
+        raise SystemExit(f"{file}: expected tables of bits {options.bits}, found {tables.bits}: use another --study")
+    choices = dict.fromkeys([(8,), tables.bits])
+    questions = [Question(tolerance, bits, options.candidates) for tolerance in (0.01, 0.005) for bits in choices]
     chosen = candidates(options, tables, questions)
     if options.only_choose:
         raise SystemExit
@@ -214,7 +215,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="resnet8")
     parser.add_argument("--budget", type=int, default=4000, help="distinct evaluations of each search")
     parser.add_argument("--candidates", type=int, default=1, help="trained in full for each question")
-    parser.add_argument("--static-bits", default="8,4,2", help="of the static baselines, 8 first")
+    parser.add_argument("--static-bits", help="of the static baselines, 8 first (default: those of --bits)")
     parser.add_argument("--begin", default="shared", help="full training, of static networks too: shared or plain")
     parser.add_argument(
         "--inherit",
@@ -225,6 +226,10 @@ def main() -> None:
     parser.add_argument("--only-choose", action="store_true", help="stop once the candidates are chosen")
     parser.add_argument("--machine", help="what the trainings ran on, where they were done elsewhere")
     options = parser.parse_args()
+    known_bits = sorted(numbers(options.bits), reverse=True)
+    options.static_bits = options.static_bits or ",".join(map(str, known_bits))
+    if known_bits[0] != 8 or not set(numbers(options.static_bits)) <= set(known_bits):
+        parser.error(f"expected --static-bits among --bits, and 8 among those, found {options.static_bits}")
     load_images(options.data)
     found = run(options)
     file = RESULTS / "headline_cifar10.json"

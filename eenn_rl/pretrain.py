@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,10 @@ MEASURED = 0.3
 SHARED_BY = 4
 """Problems that stand on the same tables: thresholds tuned for one serve the next."""
 KEPT = 32
-"""Estimators kept; beyond, the one not used for the longest is forgotten."""
+"""Estimators kept, or as many as a window of problems has; beyond, the one not used for the longest is forgotten.
+
+Each holds its tables (ResNet-8: 2 MB, deep backbones 10 to 15 MB) and what has been tuned on them.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class PretrainSettings:
         "per_exit", "how exits' thresholds are tuned meanwhile: per_exit, or global, which is faster"
     )
     varied_tables: bool = option(True, "draw most problems' accuracies from varied tables: a policy for other data too")
-    more_tables: str | None = option(None, "further measured tables of the same backbone: files, between commas")
+    more_tables: tuple[str, ...] = option((), "further files of measured tables of the same backbone")
     policy: str | None = option(None, "policy to go on from: a file, or `shipped`; else an untrained one")
     backend: str = option("multicore", "hardware backend that costs the accelerators")
     max_exits: int = option(4, "most exits of an architecture, the last one included")
@@ -70,7 +74,7 @@ class PretrainSettings:
 
 
 class RandomProblems:
-    """Problem number k: an accelerator, an objective and tables, all drawn from (seed, k)."""
+    """Problem number k: accelerator and objective drawn from (seed, k), tables from (seed, k // `SHARED_BY`)."""
 
     def __init__(self, tables: Sequence[AccuracyTables], settings: PretrainSettings, seed: int) -> None:
         self._tables, self._settings, self._seed = tuple(tables), settings, seed
@@ -99,21 +103,29 @@ class RandomProblems:
             tables = varied(self._tables[base], rng) if vary else self._tables[base]
             self._estimators[key] = Estimator(tables, self._settings.thresholds)
         self._estimators.move_to_end(key)
-        if len(self._estimators) > KEPT:
+        if len(self._estimators) > max(KEPT, self._settings.window // SHARED_BY + len(self._tables)):
             self._estimators.popitem(last=False)
         return self._estimators[key]
 
 
-def _further(first: AccuracyTables, files: str | None) -> list[AccuracyTables]:
+def _further(first: AccuracyTables, files: Sequence[str]) -> list[AccuracyTables]:
     """The tables in `files`, of the same backbone (on images of any size) with the same choices as `first`."""
     found = []
-    for name in files.split(",") if files else ():
-        tables = AccuracyTables.load(Path(name.strip()))
+    for name in files:
+        tables = AccuracyTables.load(Path(name))
         if _choices(tables) != _choices(first):
             raise InputFileError(
                 f"{name}: expected tables of {_choices(first)} as the first, found {_choices(tables)}: measure it alike"
             )
         found.append(tables)
+    for name, tables in zip(("the tables", *files), (first, *found), strict=True):
+        places = set(zip(tables.row_location.tolist(), tables.row_branch.tolist(), strict=True))
+        for location, branch in product(range(len(tables.backbone.blocks) - 1), range(len(tables.branches))):
+            if (location, branch) not in places:
+                raise InputFileError(
+                    f"{name}: expected every branch after every block, found no {tables.branches[branch]!r} after "
+                    f"block {location}: measure it again with it"
+                )
     return found
 
 
@@ -131,12 +143,16 @@ def pretrain(
     progress: Progress | None = None,
     checkpoint: Path | None = None,
 ) -> Path:
-    """Train a policy on random accelerators with accuracies from `tables`, and write it to `out` (.npz)."""
+    """Train a policy on random accelerators, with accuracies from `tables` and the settings' `more_tables`.
+
+    It is written to `out` (.npz). Raises `InputFileError` for tables that do not offer the same choices.
+    """
     from eenn_agents.policy_file import save_policy
     from eenn_agents.pretraining import Pretraining
 
     settings = settings or PretrainSettings()
     every = [tables, *_further(tables, settings.more_tables)]
-    training = Pretraining(RandomProblems(every, settings, seed), settings, seed)
+    fingerprints = [each.fingerprint for each in every]
+    training = Pretraining(RandomProblems(every, settings, seed), settings, seed, fingerprints)
     save_policy(out, training.run(progress or NullProgress(), checkpoint))
     return out

@@ -5,7 +5,7 @@ block l with a given branch, at one bit-width all along, two numbers say most of
 
 - *coverage*: the greatest share of the inputs that can leave there while the network as a whole, the others going
   on to the last exit, still has the accuracy that the objective demands (0 where no threshold reaches that);
-- *margin*: how far the accuracy of the exit on all inputs lies above the one demanded, in fifths, within -1..1.
+- *margin*: how far the accuracy of the exit on all inputs lies above the one demanded, over 0.2, within -1..1.
 
 After the last block the classifier stands in for every branch: its coverage is 1 where it has the accuracy, else 0.
 """

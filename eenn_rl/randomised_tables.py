@@ -9,7 +9,8 @@ disagree as measured ones do. Four things vary, as data sets and trainings do:
 - *difficulty*: inputs are drawn with weights that favour easy or hard ones, by the share of rows that are right;
 - *samples*: how many there are.
 
-Between two measured depths each input goes with the nearer one as often as it is near.
+Between two measured depths each input goes with the nearer one as often as it is near. (Randomising what a policy is
+trained on, so that the real thing is one more variation: domain randomisation, Tobin et al. 2017, arXiv 1703.06907.)
 """
 
 from dataclasses import dataclass, replace
@@ -34,7 +35,10 @@ WIDER, NARROWER = 0.25, 0.15
 
 @dataclass(frozen=True)
 class _Variation:
-    """One draw: where each exit's answers come from. Shares of depth are those after a block: 1 after the last."""
+    """One draw: where each exit's answers come from. Shares of depth are those after a block: 1 after the last.
+
+    `offsets` [branches] are shares of depth; `bits` says which measured bit-width each does as well as.
+    """
 
     exponent: float
     offsets: npt.NDArray[np.float64]
@@ -62,7 +66,7 @@ def varied(tables: AccuracyTables, rng: np.random.Generator) -> AccuracyTables:
         from_below = deeper < at - int(at)
         for values, source in ((confidence, tables.confidence), (correct, tables.correct)):
             values[row] = np.where(from_below, source[below, chosen], source[above, chosen])
-    images = round(tables.images / tables.samples * len(chosen))
+    images = round(tables.images / tables.samples * min(len(chosen), tables.samples))
     return replace(
         tables,
         confidence=confidence,

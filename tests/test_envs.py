@@ -17,6 +17,7 @@ from eenn_envs.layout import actions_of, layout_for
 from eenn_envs.vector import _gathered
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.space import Genomes, SearchSpace
+from eenn_rl.zoo import make_backbone
 
 Synthetic = synthetic.SyntheticEvaluator
 
@@ -84,6 +85,27 @@ def test_every_architecture_is_reachable() -> None:
         finished[completed] = step + 1
     assert np.array_equal(finished, lengths)
     assert np.array_equal(core.genomes, genomes)
+
+
+def test_problems_on_other_images_are_told_as_alone() -> None:
+    """Episodes of two image sizes side by side: each sees what it sees alone, whichever problem comes first."""
+    rng = np.random.default_rng(0)
+    evaluators = [
+        synthetic.SyntheticEvaluator(SearchSpace(make_backbone("resnet8", shape), synthetic.accelerator()))
+        for shape in ((1, 16, 16), (3, 32, 32))
+    ]
+    problems = [Problem(each, layout_for(each.space)) for each in evaluators]
+    both = EpisodeCore(problems, np.repeat([0, 1], 20))
+    alone = [EpisodeCore([problem], np.zeros(20, np.intp)) for problem in problems]
+    going = np.arange(40)
+    while len(going):
+        actions = random_actions(rng, both.masks[going])
+        both.step(going, actions)
+        for number, core in enumerate(alone):
+            own = going // 20 == number
+            core.step(going[own] - 20 * number, actions[own])
+            assert np.array_equal(core.observations, both.observations[20 * number : 20 * number + 20])
+        going = np.flatnonzero(both.masks.any(axis=1))
 
 
 def test_vector_equals_single(evaluator: Synthetic) -> None:

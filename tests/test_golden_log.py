@@ -78,6 +78,15 @@ def test_the_golden_log_is_shown_and_exported(tmp_path: Path, golden: Path, caps
     assert [row["verified_accuracy"] for row in rows] == ["0.89" if i == 4 else "" for i in range(12)]
 
 
+def test_the_problem_of_the_latest_golden_log_is_described_alike() -> None:
+    """Word for word, so that a run begun then is resumed: a later version adds nothing to what it says by default."""
+    with open_log(LATEST) as log:
+        told = log.meta
+    found = problem.describe(problem.rebuild(told, LATEST), "multicore")
+    for name in ("environment", "space", "dimensions", "violations"):
+        assert getattr(found, name) == getattr(told, name), name
+
+
 def run_folder(path: Path, golden: Path) -> Path:
     """A run folder around the golden log, as a run that is still searching has one."""
     folder = create_run(path / "run", to_json(RunConfig()))

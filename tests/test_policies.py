@@ -18,6 +18,7 @@ from eenn_agents.proposing import proposals
 from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import layout_for
 from eenn_envs.vector import EENNVectorEnv
+from eenn_rl import pretrain as pretrain_module
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.objective import Objective
@@ -95,7 +96,7 @@ def test_a_policy_serves_machines_with_more_allocations(policy_path: Path) -> No
 
 def test_pretraining_goes_on_from_a_policy(policy_path: Path, tmp_path: Path) -> None:
     """Given a policy it starts with that one's weights, and the new file says what came before."""
-    begun = Pretraining(make_problem, replace(SMALL, policy=str(policy_path)), 1)
+    begun = Pretraining(make_problem, replace(SMALL, policy=str(policy_path), varied_tables=False), 1)
     for name, weight in load_policy(policy_path).weights.items():
         assert np.array_equal(begun.policy().weights[name], weight), name
     begun.step()
@@ -129,6 +130,23 @@ def test_strange_policy_files_are_refused(policy_path: Path, tmp_path: Path) -> 
     np.savez(strange, **{**arrays, "info": np.frombuffer(json.dumps(info).encode(), np.uint8)})
     with pytest.raises(InputFileError, match="format"):
         load_policy(strange)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [{"blocks": 10**12}, {"exits": 10**9}, {"allocations": 10**9}, {"cores": 10**30}, {"branches": []}, {"bits": []}],
+    ids=str,
+)
+def test_a_layout_that_no_network_has_is_refused(layout: dict, policy_path: Path, tmp_path: Path) -> None:
+    """Before anything of its size is made."""
+    with np.load(policy_path) as file:
+        arrays = dict(file)
+    info = json.loads(arrays["info"].tobytes())
+    info["layout"] |= {"prospects": True, **layout}
+    arrays["info"] = np.frombuffer(json.dumps(info).encode(), np.uint8)
+    np.savez(tmp_path / "hostile.npz", **arrays)
+    with pytest.raises(InputFileError, match="expected a layout"):
+        load_policy(tmp_path / "hostile.npz")
 
 
 def test_pretraining_learns() -> None:
@@ -179,9 +197,44 @@ def test_a_policy_that_sees_prospects_serves_proposals_and_searches(tmp_path: Pa
 
 
 def test_a_policy_without_prospects_is_gone_on_from_without(policy_path: Path) -> None:
-    """Its network has no place for them."""
-    begun = Pretraining(make_problem, replace(SMALL, policy=str(policy_path)), 1)
+    """Its network has no place for them; on varied tables, which it could not tell apart, it is refused."""
+    begun = Pretraining(make_problem, replace(SMALL, policy=str(policy_path), varied_tables=False), 1)
     assert not begun.layout.prospects
+    with pytest.raises(InvalidValueError, match="add --no-varied-tables"):
+        Pretraining(make_problem, replace(SMALL, policy=str(policy_path)), 1)
+
+
+def test_a_backend_that_can_cost_no_machine_is_told() -> None:
+    """Pretraining gives up after so many machines in a row, and says why."""
+
+    def refusing(_: int) -> Synthetic:
+        raise EennError("no such array")
+
+    with pytest.raises(EennError, match="in a row cannot be costed; of the last one: no such array"):
+        Pretraining(refusing, SMALL, 0)
+
+
+def test_real_pretraining_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On two tables, varied and measured, with estimators forgotten in between: the same weights as without a pause."""
+    from eenn_agents import checkpoint as files
+
+    monkeypatch.setattr(pretrain_module, "KEPT", 1)
+    bases = [measured_problem.tables(make_backbone("resnet8", (1, side, side)), samples=200) for side in (16, 32)]
+    settings = replace(SMALL, updates=4, window=3, lessons=8, thresholds="global")
+
+    def begun(*fingerprints: str) -> Pretraining:
+        return Pretraining(RandomProblems(bases, settings, 3), settings, 3, fingerprints or ("a", "b"))
+
+    whole = begun().run(NullProgress(), None)
+    first = begun()
+    for _ in range(2):
+        first.step()
+    files.save(tmp_path / "pretrain.pt", first.state())
+    resumed = begun().run(NullProgress(), tmp_path / "pretrain.pt")
+    for name, weight in whole.weights.items():
+        assert np.array_equal(weight, resumed.weights[name]), name
+    with pytest.raises(InputFileError, match="found another's"):
+        begun("a", "c").run(NullProgress(), tmp_path / "pretrain.pt")
 
 
 def test_problems_stand_on_varied_and_on_measured_tables() -> None:
@@ -192,8 +245,9 @@ def test_problems_stand_on_varied_and_on_measured_tables() -> None:
     names = [problems(number).estimator.tables.dataset for number in range(0, 40, 4)]
     assert {"small", "large", "small, varied", "large, varied"} >= set(names)
     assert len(set(names)) >= 3
-    assert problems(4).estimator is problems(7).estimator
-    assert problems(4).estimator is not problems(8).estimator or names[1] in ("small", "large")
+    varied_ones = [4 * group for group, name in enumerate(names) if name.endswith("varied")]
+    assert problems(varied_ones[0]).estimator is problems(varied_ones[0] + 3).estimator
+    assert problems(varied_ones[0]).estimator is not problems(varied_ones[1]).estimator
     plain = RandomProblems(named[:1], replace(SMALL, varied_tables=False), 0)
     assert {plain(number).estimator.tables.dataset for number in range(0, 20, 4)} == {"small"}
 
@@ -203,12 +257,24 @@ def test_further_tables_must_offer_the_same_choices(tmp_path: Path) -> None:
     first = measured_problem.tables(make_backbone("resnet8", (1, 16, 16)))
     measured_problem.tables(make_backbone("resnet8", (3, 32, 32))).save(tmp_path / "larger.npz")
     measured_problem.tables(make_backbone("resnet20", (1, 16, 16)), paths=4).save(tmp_path / "deeper.npz")
-    settings = replace(SMALL, updates=1, accelerators=1, lessons=0, more_tables=str(tmp_path / "larger.npz"))
-    assert pretrain(first, tmp_path / "policy.npz", settings).is_file()
+    settings = replace(SMALL, updates=1, accelerators=1, lessons=0, more_tables=(str(tmp_path / "larger.npz"),))
+    told = load_policy(pretrain(first, tmp_path / "policy.npz", settings)).info.trained
+    larger = AccuracyTables.load(tmp_path / "larger.npz")
+    assert (told["more_tables"], told["tables"]) == (["larger.npz"], [first.fingerprint, larger.fingerprint])
+    few = larger.row_branch != 2
+    columns = {
+        name: getattr(larger, name)[few]
+        for name in ("confidence", "correct", "row_location", "row_branch", "row_bits", "temperatures")
+    }
+    replace(larger, **columns).save(tmp_path / "larger.npz")
+    with pytest.raises(
+        InputFileError, match=r"larger\.npz: expected every branch after every block, found no 'conv' after block 0"
+    ):
+        pretrain(first, tmp_path / "other.npz", settings)
     with pytest.raises(
         InputFileError, match=r"deeper\.npz: expected tables of resnet8 of 4 blocks.*found resnet20 of 10"
     ):
-        pretrain(first, tmp_path / "other.npz", replace(settings, more_tables=str(tmp_path / "deeper.npz")))
+        pretrain(first, tmp_path / "other.npz", replace(settings, more_tables=(str(tmp_path / "deeper.npz"),)))
 
 
 def test_pretraining_stopped_early_keeps_the_schedule_of_all_updates() -> None:

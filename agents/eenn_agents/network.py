@@ -16,7 +16,7 @@ from torch import nn
 
 from eenn_envs.layout import CORE, Layout
 
-HIDDEN, KEY, PLACE = 192, 64, 32
+HIDDEN, KEY, BLOCK_KEY = 192, 64, 32
 SMALL = 0.1
 """Scale of the last weights before training: proposals begin nearly uniform."""
 
@@ -29,10 +29,10 @@ class Actor(nn.Module):
         self._layout = layout
         own = layout.slices["allocations"]
         per_slot = (own.stop - own.start) // layout.allocations + 2 * layout.exits
-        seen = layout.slices["prospects"]
+        prospects = layout.slices["prospects"]
         context = layout.slices["preference"].stop - (own.stop - own.start) + 2 * KEY
         context -= 2 * layout.exits * layout.allocations
-        context += layout.prospects * (layout.exits + 1) * PLACE
+        context += layout.prospects * (layout.exits + 1) * BLOCK_KEY
         self.encoder = nn.Sequential(nn.Linear(per_slot, KEY), nn.Tanh(), nn.Linear(KEY, KEY), nn.Tanh())
         self.trunk = nn.Sequential(nn.Linear(context, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, HIDDEN), nn.Tanh())
         self.choices = nn.Linear(HIDDEN, layout.starts[CORE])
@@ -40,10 +40,10 @@ class Actor(nn.Module):
         self.critic = nn.Sequential(nn.Linear(layout.observations, 16), nn.Tanh())
         self.latent_dim_pi, self.latent_dim_vf = layout.actions, 16
         if layout.prospects:
-            per_block = (seen.stop - seen.start) // layout.blocks
-            self.places = nn.Sequential(nn.Linear(per_block, KEY), nn.Tanh(), nn.Linear(KEY, PLACE))
-            self.place_of = nn.Parameter(torch.zeros(layout.blocks, PLACE))
-            self.where = nn.Linear(HIDDEN, PLACE)
+            per_block = (prospects.stop - prospects.start) // layout.blocks
+            self.block_encoder = nn.Sequential(nn.Linear(per_block, KEY), nn.Tanh(), nn.Linear(KEY, BLOCK_KEY))
+            self.block_embedding = nn.Parameter(torch.zeros(layout.blocks, BLOCK_KEY))
+            self.block_query = nn.Linear(HIDDEN, BLOCK_KEY)
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits and the critic's latent values."""
@@ -63,23 +63,23 @@ class Actor(nn.Module):
         rest = chosen[:, :, : layout.starts[CORE]].reshape(n, -1)
         preference = features[:, own.stop : layout.slices["preference"].stop]
         known = [features[:, : exits.start], rest, features[:, exits.stop : own.start], preference]
-        places = self._places(features) if layout.prospects else None
-        if places is not None:
-            taken = torch.einsum("neb,nbk->nek", chosen[:, :, : layout.blocks], places)
-            known += [taken.reshape(n, -1), places.mean(1)]
+        block_keys = self._block_keys(features) if layout.prospects else None
+        if block_keys is not None:
+            taken = torch.einsum("neb,nbk->nek", chosen[:, :, : layout.blocks], block_keys)
+            known += [taken.reshape(n, -1), block_keys.mean(1)]
         hidden = self.trunk(torch.cat([*known, mean, most], dim=1))
         queries = self.queries(hidden).reshape(n, 2, KEY)
         pointed = torch.einsum("nqk,nak->nqa", queries, keys).reshape(n, -1)
         choices = self.choices(hidden)
-        if places is not None:
-            located = torch.einsum("nk,nbk->nb", self.where(hidden), places)
+        if block_keys is not None:
+            located = torch.einsum("nk,nbk->nb", self.block_query(hidden), block_keys)
             choices = choices + nn.functional.pad(located, (0, layout.starts[CORE] - layout.blocks))
         return torch.cat([choices, pointed], dim=1)
 
-    def _places(self, features: torch.Tensor) -> torch.Tensor:
-        """What is to be known of each block, [n, blocks, PLACE]: its prospects encoded, and the block itself."""
+    def _block_keys(self, features: torch.Tensor) -> torch.Tensor:
+        """What is to be known of each block, [n, blocks, BLOCK_KEY]: its prospects encoded, and the block itself."""
         own = features[:, self._layout.slices["prospects"]].reshape(len(features), self._layout.blocks, -1)
-        return torch.tanh(self.places(own) + self.place_of)
+        return torch.tanh(self.block_encoder(own) + self.block_embedding)
 
     def forward_critic(self, features: torch.Tensor) -> torch.Tensor:
         """What the value network looks at; updates on whole episodes do without it."""
@@ -101,7 +101,7 @@ class PointerPolicy(MaskableActorCriticPolicy):
         super()._build(lr_schedule)
         self.action_net = nn.Identity()  # the actor's answers are logits already
         with torch.no_grad():
-            for name in ("choices", "queries", "where"):
+            for name in ("choices", "queries", "block_query"):
                 if hasattr(self.mlp_extractor, name):
                     getattr(self.mlp_extractor, name).weight.mul_(SMALL)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]

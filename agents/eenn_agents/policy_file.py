@@ -104,15 +104,27 @@ def load_policy(path: Path) -> Policy:
     return Policy(info, _checked(arrays, info.layout, path))
 
 
+MOST = {"blocks": 4096, "exits": 64, "allocations": 4096, "cores": 4096}
+"""More of anything is no policy: a file that claims it is refused before anything of its size is made."""
+
+
 def _checked(arrays: dict[str, Any], layout: Layout, path: Path) -> dict[str, npt.NDArray[np.float32]]:
     """The weights, if they are those of an actor for `layout`."""
-    expected = {name: tuple(value.shape) for name, value in Actor(layout).state_dict(prefix=ACTOR).items()}
+    for name, most in MOST.items():
+        if getattr(layout, name) > most:
+            raise InputFileError(f"{path}: expected a layout of at most {most} {name}, found {getattr(layout, name)}")
+    for name in ("branches", "bits"):
+        if not 1 <= len(getattr(layout, name)) <= MOST["exits"]:
+            raise InputFileError(f"{path}: expected a layout with 1 to {MOST['exits']} {name}, found others")
+    with torch.device("meta"):  # shapes alone
+        state = Actor(layout).state_dict(prefix=ACTOR)
+    expected = {name: tuple(value.shape) for name, value in state.items()}
     wanted = {name: shape for name, shape in expected.items() if not name.startswith(CRITIC)}
     for name in sorted({*wanted, *arrays}):
         found = arrays[name].shape if name in arrays else None
         if found != wanted.get(name):
             raise InputFileError(f"{path}: expected {name} of shape {wanted.get(name)}, found {found}")
-    if not all(np.isfinite(value).all() for value in arrays.values()):
+    if not all(value.dtype.kind == "f" and np.isfinite(value).all() for value in arrays.values()):
         raise InputFileError(f"{path}: expected finite weights, found others: pretrain anew")
     return {name: value.astype(np.float32) for name, value in arrays.items()}
 

@@ -7,13 +7,12 @@ propose at once.
 """
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from eenn_agents.policy_file import Policy, policy_for, policy_of
 from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import layout_for
 from eenn_envs.vector import EENNVectorEnv
-from eenn_rl.errors import EennError, InputFileError
+from eenn_rl.errors import EennError, InputFileError, InvalidValueError
 from eenn_rl.networks.loop import threads
 from eenn_rl.progress import Progress
 from eenn_rl.serialization import to_json
@@ -36,6 +35,9 @@ if TYPE_CHECKING:
     from eenn_rl.pretrain import PretrainSettings
 
 SAVE_EVERY_S = 8.0
+PATIENCE = 200
+"""Random problems in a row that may fail: a rare machine cannot run the network; a backend may know none of them."""
+T = TypeVar("T")
 MakeProblem = Callable[[int], "Evaluator"]
 """The problem of a number: the same number, the same problem."""
 
@@ -54,19 +56,41 @@ class _Lesson:
     best: Episodes | None
 
 
+def _first_of(make: Callable[[int], T], numbers: Iterable[int]) -> T:
+    """What `make` gives for the first of `numbers` that it can; raises its error after `PATIENCE` in a row."""
+    failures = 0
+    for number in numbers:
+        try:
+            return make(number)
+        except EennError as error:
+            failures += 1
+            if failures == PATIENCE:
+                raise EennError(
+                    f"{PATIENCE} random accelerators in a row cannot be costed; of the last one: {error}"
+                ) from None
+    raise AssertionError  # never: the numbers do not end
+
+
 class Pretraining:
     """Updates a policy on groups of episodes: each group one problem, each episode compared with its group's mean.
 
     A window of problems slides on by one every few updates, so that a problem is met some dozen times and never again.
     """
 
-    def __init__(self, make: MakeProblem, settings: "PretrainSettings", seed: int) -> None:
-        self._make, self._settings, self._seed = make, settings, seed
-        self._lessons: dict[int, _Lesson | None] = {}
+    def __init__(self, make: MakeProblem, settings: "PretrainSettings", seed: int, tables: Sequence[str] = ()) -> None:
+        """`tables` are the fingerprints of those that the problems stand on, for checkpoints and the policy's file."""
+        self._make, self._settings, self._seed, self._tables = make, settings, seed, tuple(tables)
+        self._lessons: dict[int, _Lesson | EennError] = {}
         first = self._first()
         self.backbone = first.space.backbone.name
         begun = policy_for(settings.policy or "untrained", layout_for(first.space), self.backbone)
-        self.layout = layout_for(first.space, prospects=begun is None or begun.info.layout.prospects)
+        prospects = begun is None or begun.info.layout.prospects
+        if settings.varied_tables and not prospects:
+            raise InvalidValueError(
+                f"policy {settings.policy}: expected one that sees prospects, to tell varied tables apart, found one "
+                "that does not: add --no-varied-tables, or begin with an untrained one"
+            )
+        self.layout = layout_for(first.space, prospects=prospects)
         self.model: EpisodicPPO = build_model(EENNVectorEnv(first, 1, layout=self.layout), seed)
         if begun is not None:
             begun.load_into(self.model)
@@ -76,23 +100,23 @@ class Pretraining:
 
     def _first(self) -> "Evaluator":
         """Of the first problem that the backend can cost."""
-        for number in count():
-            with suppress(EennError):
-                return self._make(number)
-        raise AssertionError  # never: `count` does not end
+        return _first_of(self._make, count())
 
     def _lesson_near(self, number: int) -> _Lesson:
         """The problem of `number`, or the next one after it that the backend can cost."""
-        while True:
-            if number not in self._lessons:
+
+        def known(at: int) -> _Lesson:
+            if at not in self._lessons:
                 try:
-                    self._lessons[number] = self._lesson(number)
-                except EennError:
-                    self._lessons[number] = None
-            found = self._lessons[number]
-            if found is not None:
-                return found
-            number += 1
+                    self._lessons[at] = self._lesson(at)
+                except EennError as error:
+                    self._lessons[at] = error
+            found = self._lessons[at]
+            if isinstance(found, EennError):
+                raise found
+            return found
+
+        return _first_of(known, count(number))
 
     def _lesson(self, number: int) -> _Lesson:
         evaluator = self._make(number)
@@ -163,12 +187,18 @@ class Pretraining:
 
     def policy(self) -> Policy:
         """The policy as it is now; its file says how it was trained."""
-        trained = {**to_json(self._settings), "seed": self._seed, "done": self._state.update}
+        named = replace(
+            self._settings,
+            more_tables=tuple(Path(name).name for name in self._settings.more_tables),
+            policy=self._settings.policy and Path(self._settings.policy).name,
+        )  # where files lay is nobody else's business
+        trained = {**to_json(named), "seed": self._seed, "done": self._state.update, "tables": list(self._tables)}
         trained |= {"reward": self._state.reward, "before": self._before}
         return policy_of(self.model, self.layout, self.backbone, trained)
 
     def _identity(self) -> dict[str, Any]:
-        return {"settings": to_json(self._settings), "seed": self._seed, "backbone": self.backbone}
+        identity = {"settings": to_json(self._settings), "seed": self._seed, "backbone": self.backbone}
+        return {**identity, "tables": list(self._tables)}
 
     def state(self) -> dict[str, Any]:
         """All that decides how this goes on."""

@@ -43,8 +43,9 @@ class SupernetSettings:
     distinct_draws: int = option(
         0, "choose bits and branches of a step from so many random draws (a GPU replays those it knows); 0: draw anew"
     )
-    exit_weight: float = option(
-        1.5, "weight of all early exits together in the gradient of the blocks before them, shared evenly by the blocks"
+    early_exits_weight: float = option(
+        1.5,
+        "weight of all early exits together in the gradient of the blocks before; of one block at most a third of it",
     )
     distillation: float = option(0.5, "share of an exit's loss that imitates the last exit")
     precision: str = option("float32", PRECISION_HELP)
@@ -56,11 +57,12 @@ class SupernetSettings:
         _check_batch_size("fine_batch_size", self.fine_batch_size)
         check(self.branches_per_step >= 0, "branches_per_step", self.branches_per_step, "at least 0")
         check(self.distinct_draws >= 0, "distinct_draws", self.distinct_draws, "at least 0")
+        check(self.early_exits_weight >= 0, "early_exits_weight", self.early_exits_weight, "at least 0")
         check(self.calibration_images >= 2, "calibration_images", self.calibration_images, "at least 2")
 
     def exit_weight_of_a_block(self, blocks: int) -> float:
-        """What the exits of one block weigh in a backbone of `blocks`; of fewer than three early ones a third each."""
-        return self.exit_weight / max(3, blocks - 1)
+        """What the exits of one of `blocks` weigh: all over the number of early blocks, but never more than a third."""
+        return self.early_exits_weight / max(3, blocks - 1)
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         _check_common(self)
         check(self.begin in BEGINNINGS, "begin", self.begin, f"one of {', '.join(BEGINNINGS)}")
+        check(self.exit_weight >= 0, "exit_weight", self.exit_weight, "at least 0")
         check(0 <= self.plain_share < 1, "plain_share", self.plain_share, "at least 0 and below 1")
         check(self.patience >= 0, "patience", self.patience, "at least 0")
 
@@ -92,7 +95,6 @@ def _check_common(settings: SupernetSettings | TrainingSettings) -> None:
     _check_batch_size("batch_size", settings.batch_size)
     check(settings.learning_rate > 0, "learning_rate", settings.learning_rate, "above 0")
     check(settings.weight_decay >= 0, "weight_decay", settings.weight_decay, "at least 0")
-    check(settings.exit_weight >= 0, "exit_weight", settings.exit_weight, "at least 0")
     check(0 <= settings.distillation <= 1, "distillation", settings.distillation, "between 0 and 1")
     check(settings.precision in PRECISIONS, "precision", settings.precision, f"one of {', '.join(PRECISIONS)}")
 

@@ -71,7 +71,10 @@ def describe(
 
 def _environment(layout: "Layout", evaluator: Evaluator) -> dict[str, Any]:
     slices = {name: [part.start, part.stop] for name, part in layout.slices.items()}
-    return {"layout": to_json(layout), "slices": slices, "thresholds": evaluator.estimator.mode}
+    told = to_json(layout)
+    if not layout.prospects:  # as before there were any: a run begun then is resumed with the same description
+        del told["prospects"], slices["prospects"]
+    return {"layout": told, "slices": slices, "thresholds": evaluator.estimator.mode}
 
 
 def _parts(tables: AccuracyTables) -> tuple[dict[str, Any], dict[str, Any]]:

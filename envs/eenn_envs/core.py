@@ -107,7 +107,8 @@ class EpisodeCore:
         self._mask_table = np.stack([problem.masks for problem in problems])
         self._features = np.stack([problem.features for problem in problems])
         self._shares = np.stack([problem.shares for problem in problems])
-        self._block_macs, self._branch_macs = problems[0].block_macs, problems[0].branch_macs
+        self._block_macs = np.stack([problem.block_macs for problem in problems])
+        self._branch_macs = np.stack([problem.branch_macs for problem in problems])
         self._bits_row = {bits: row for row, bits in enumerate(layout.bits)}
         self._slots = min(layout.exits, layout.blocks)
         self.genomes = np.full((self.n, layout.exits, 5), -1, np.int16)
@@ -196,16 +197,17 @@ class EpisodeCore:
         location = self.genomes[episodes, rows, LOCATION].astype(np.int64)
         stage = phase[placing] == CORE
         before = self._closed[episodes]
-        branch = self._branch_macs[location, self.genomes[episodes, rows, BRANCH]]
-        macs = np.where(stage, self._block_macs[location + 1] - self._block_macs[before], branch)
-        share = self._shares[self.problem_of[episodes], value[placing]]
+        problem = self.problem_of[episodes]
+        branch = self._branch_macs[problem, location, self.genomes[episodes, rows, BRANCH]]
+        of_stage = self._block_macs[problem, location + 1] - self._block_macs[problem, before]
+        macs = np.where(stage, of_stage, branch)
+        share = self._shares[problem, value[placing]]
         slices = self.layout.slices
         load = self.observations[episodes, slices["load"]] + macs[:, None] * share
         self.observations[episodes, slices["load"]] = np.minimum(load, 1)
         done = episodes[~stage]
         closed = location[~stage] + 1
         self._closed[done] = closed
-        remaining = [
-            1 - self._block_macs[closed], 1 - closed / self.layout.blocks, 1 - (rows[~stage] + 1) / self.layout.exits
-        ]  # fmt: skip
+        of_macs = 1 - self._block_macs[problem[~stage], closed]
+        remaining = [of_macs, 1 - closed / self.layout.blocks, 1 - (rows[~stage] + 1) / self.layout.exits]
         self.observations[done, slices["remaining"]] = np.clip(np.stack(remaining, 1), 0, 1)

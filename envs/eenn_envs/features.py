@@ -85,10 +85,10 @@ def problem_features(evaluator: "Evaluator", layout: Layout) -> npt.NDArray[np.f
     specification[:count] = [_specification(evaluator, layout, index) for index in range(count)]
     probe = _probe(evaluator, layout).reshape(layout.allocations, -1)
     allocations = np.concatenate([specification, probe], axis=1)
-    told: list[npt.ArrayLike] = [allocations.ravel(), _preference(evaluator)]
+    parts: list[npt.ArrayLike] = [allocations.ravel(), _preference(evaluator)]
     if layout.prospects:
-        told.append(evaluator.prospects().ravel())
-    features = np.concatenate(told).astype(np.float32)
+        parts.append(evaluator.prospects().ravel())
+    features = np.concatenate(parts).astype(np.float32)
     low, high = (bound[layout.slices["allocations"].start :] for bound in layout.bounds())
     return np.clip(features, low, high)
 

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from eenn_rl.objective import VIOLATIONS
 
 if TYPE_CHECKING:
@@ -18,7 +16,7 @@ def evaluation_infos(batch: "EvaluationBatch") -> list[dict[str, Any]]:
     count = len(batch.reward)
     columns: dict[str, list[Any]] = {"invalid_action": [False] * count, "feasible": batch.feasible.tolist()}
     columns |= {name: getattr(batch, name).tolist() for name in NUMBERS}
-    columns |= {name: list(np.array(getattr(batch, name))) for name in ARRAYS}
+    columns |= {name: [row.copy() for row in getattr(batch, name)] for name in ARRAYS}
     violations = zip(VIOLATIONS, batch.violations.T.tolist(), strict=True)
     columns |= {f"violation_{name}": values for name, values in violations}
     names = tuple(columns)
