@@ -51,7 +51,7 @@ class PretrainSettings:
     thresholds: Mode = option(
         "per_exit", "how exits' thresholds are tuned meanwhile: per_exit, or global, which is faster"
     )
-    varied_tables: bool = option(True, "draw most problems' accuracies from varied tables: a policy for other data too")
+    varied_tables: bool = option(True, "draw most problems' accuracies from tables varied at random")
     more_tables: tuple[str, ...] = option((), "further files of measured tables of the same backbone")
     policy: str | None = option(None, "policy to go on from: a file, or `shipped`; else an untrained one")
     backend: str = option("multicore", "hardware backend that costs the accelerators")

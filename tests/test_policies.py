@@ -196,6 +196,22 @@ def test_a_policy_that_sees_prospects_serves_proposals_and_searches(tmp_path: Pa
     assert not layout_for(evaluator.space).prospects
 
 
+def test_a_search_begun_with_another_kind_of_policy_is_not_resumed(policy_path: Path, tmp_path: Path) -> None:
+    """The shipped policy may have changed since: one line, not torch's list of shapes."""
+    from eenn_agents.search import search
+
+    def searched(policy: Path, budget: int) -> None:
+        settings = AgentSettings(budget=budget, policy="named", policy_share=1.0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("eenn_agents.ppo.policy_for", lambda *_: load_policy(policy))
+            search("ppo", Synthetic(synthetic.quad()), settings, 0, checkpoint=tmp_path / "search.pt")
+
+    save_policy(tmp_path / "other.npz", Pretraining(make_problem, SMALL, 3).policy())
+    searched(policy_path, 16)
+    with pytest.raises(InputFileError, match="an earlier shipped policy: start a new run"):
+        searched(tmp_path / "other.npz", 16)
+
+
 def test_a_policy_without_prospects_is_gone_on_from_without(policy_path: Path) -> None:
     """Its network has no place for them; on varied tables, which it could not tell apart, it is refused."""
     begun = Pretraining(make_problem, replace(SMALL, policy=str(policy_path), varied_tables=False), 1)

@@ -4,7 +4,7 @@ Every allocation's part of the observation goes through one encoder; a decision 
 its encoding with a query that the rest of the network makes (pointer networks: Vinyals et al. 2015, arXiv 1506.03134).
 So what was learned about one slot holds for all, and a policy transfers to machines with other cores in other order.
 Where the observation holds prospects, blocks are pointed at in the same way: each is judged by what exits could do
-there, so that a policy transfers to networks trained on other data.
+there on the tables at hand, so that one policy serves several data sets.
 """
 
 from typing import Any

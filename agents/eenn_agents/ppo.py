@@ -14,6 +14,7 @@ from eenn_agents.moves import distinct
 from eenn_agents.policy_file import policy_for
 from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.vector import EENNVectorEnv
+from eenn_rl.errors import InputFileError
 from eenn_rl.space import Genomes
 
 ELITE = 32
@@ -109,7 +110,13 @@ class PolicySearch:
     def restore(self, state: State) -> None:
         """Continue from them."""
         self._generator.set_state(state["generator"])
-        self.model.policy.load_state_dict(state["policy"])
+        try:
+            self.model.policy.load_state_dict(state["policy"])
+        except RuntimeError:
+            raise InputFileError(
+                "the search's checkpoint: expected a network as today's policy has, found another: it began with an "
+                "earlier shipped policy: start a new run"
+            ) from None
         self.model.policy.optimizer.load_state_dict(state["optimiser"])
         self._elite = None if state["elite"] is None else Episodes(**state["elite"])
         self._elite_rewards, self.dry = state["elite_rewards"], state["dry"]

@@ -34,7 +34,7 @@ class Layout:
     - ``allocations`` [allocations * (5 + 2 * bits)], -1..1: what each allocation offers;
     - ``preference`` [8], 0..1: what the objective asks for;
     - ``prospects`` [blocks * branches * bits * 2], -1..1, only where the layout says so: what each exit could do alone,
-      by which one policy can serve networks trained on other data. On one problem they are constants.
+      by which one policy can serve several data sets. On one problem they are constants.
     """
 
     blocks: int
