@@ -29,7 +29,8 @@ def from_json(kind: type[T], data: Any, source: str) -> T:
         return TypeAdapter(kind).validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ": ".join([source, *filter(None, [".".join(str(part) for part in first["loc"])])])
+        key = ".".join(str(part) for part in first["loc"])
+        where = f"{source}: {key}" if key else source
         if first["type"] == "value_error":  # a constructor's own words, which say what was found
             raise InputFileError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
         found = repr(first["input"])

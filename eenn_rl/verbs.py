@@ -322,7 +322,7 @@ VERBS: dict[str, Verb] = {
         "a run for others: onnx to deploy; minari, csv, json, parquet to learn from", _export_options, _export
     ),
     "propose": Verb("architectures for an accelerator at once, from a pretrained policy", _propose_options, _propose),
-    "pretrain": Verb("train one policy for many accelerators", _pretrain_options, _pretrain),
+    "pretrain": Verb("train one policy for many accelerators and data sets", _pretrain_options, _pretrain),
     "compare": Verb("agents side by side on one problem, at equal budgets", _compare_options, _compare),
     "cost": Verb("energy and latency of layers, an architecture or an ONNX network", _cost_options, _cost),
     "backends": Verb("the hardware backends that are installed", _backends_options, _backends),
