@@ -146,10 +146,17 @@ class Backbone:
             "(channels, height, width), each at least 1",
         )
         seen: set[str] = set()
-        for layer in chain(self.layers, self.classifier):
-            check(layer.name not in seen, where + "layer name", layer.name, "used once")
-            check(seen.issuperset(layer.reads), where + f"{layer.name} reads", layer.reads, "names of earlier layers")
-            seen.add(layer.name)
+        before: set[str] = set()
+        for layers in (*(block.layers for block in self.blocks), self.classifier):
+            own: set[str] = set()
+            for layer in layers:
+                check(layer.name not in seen, where + "layer name", layer.name, "used once")
+                check((before | own).issuperset(layer.reads), where + f"{layer.name} reads", layer.reads,
+                      "names of earlier layers of its block, or of the last layer of the block before; a block may "
+                      "not be skipped: make one of what a connection spans")  # fmt: skip
+                own.add(layer.name)
+                seen.add(layer.name)
+            before = {layers[-1].name} if layers else before
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

@@ -7,6 +7,9 @@ from eenn_rl.backbone import Layer
 from eenn_rl.branches import branch_layers
 from eenn_rl.errors import check
 
+IMAGE_BITS = 8
+"""Bits of an element of the image that the first stage reads, whatever that stage's bits."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -14,7 +17,7 @@ class Stage:
 
     `layers` run on allocation `core`, `branch_layers` on allocation `branch_core` (indices into the accelerator's
     `allocations`), both at `bits` for weights and activations. What `layers` read from the stage before arrives at
-    that stage's bits.
+    that stage's bits, and the image at `IMAGE_BITS`.
     """
 
     layers: tuple[Layer, ...]

@@ -120,11 +120,15 @@ def test_the_golden_log_can_be_continued(tmp_path: Path, golden: Path) -> None:
     path.write_bytes(golden.read_bytes())
     with open_log(golden) as log:
         where, version = environment(log.meta, golden), log.attribute("format_version")
+        end = log.packing.constant if log.packing else np.zeros(0)
     genomes = where.evaluator.space.sample(np.random.default_rng(7), 5)
+    batch = play(where, genomes, np.arange(12, 17))
+    # What an observation says of the machine is the cost model's of that day.
+    batch.observations[:, :, batch.observations.shape[2] - len(end) :] = end
     with TrajectoryWriter.resume(path) as writer:
         writer.add_verification({**RECORD, "note": "later"})
         writer.add_update(20, 1.0)
-        writer.add_episodes(play(where, genomes, np.arange(12, 17)))
+        writer.add_episodes(batch)
     with open_log(path) as log:
         rows = next(log.blocks(99))
         assert (len(rows), len(log.verifications())) == (17, 2)

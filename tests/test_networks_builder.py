@@ -5,6 +5,7 @@ import torch
 
 from eenn_rl.backbone import Backbone, Block, Layer
 from eenn_rl.branches import BRANCHES
+from eenn_rl.errors import InvalidValueError
 from eenn_rl.networks.builder import Network, all_heads, heads_of, path_of
 from eenn_rl.networks.layers import QuantisedLayer, roles
 from eenn_rl.zoo import BACKBONES, make_backbone
@@ -52,21 +53,34 @@ def test_heads_do_not_disturb_each_other() -> None:
 
 
 def test_a_users_own_graph_runs() -> None:
-    """Skips across blocks, average pools, even kernels and three-way additions work as described."""
+    """Skips, average pools, even kernels and three-way additions work as described."""
     first = Layer("a", "conv", 1, 1, 6, (16, 16), (16, 16), (4, 4), (1, 1), (1, 1), (), "relu")
     pool = Layer("p", "pool", 1, 6, 6, (16, 16), (8, 8), (2, 2), (2, 2), reads=("a",), pooling="average")
     conv = Layer("c", "conv", 2, 6, 6, (8, 8), (8, 8), (3, 3), (1, 1), (1, 1), ("p",), "none")
     skip = Layer("s", "conv", 1, 6, 6, (16, 16), (8, 8), (1, 1), (2, 2), reads=("a",), activation="none")
     add = Layer("sum", "add", 1, 6, 6, (8, 8), (8, 8), reads=("c", "s", "p"), activation="relu")
-    backbone = Backbone("own", (Block("one", (first,)), Block("two", (pool, conv)), Block("three", (skip, add))),
-                        (1, 16, 16), 3)  # fmt: skip
+    backbone = Backbone("own", (Block("one", (first,)), Block("two", (pool, conv, skip, add))), (1, 16, 16), 3)
     network = Network(backbone, all_heads(backbone, ("linear",)), (8,)).eval()
     network.initialise(torch.Generator().manual_seed(0))
     values = network.start(torch.rand(2, 1, 16, 16))
-    for index in range(3):
+    for index in range(2):
         values = network.advance(values, index, 8)
     assert values["sum"].shape == (2, 6, 8, 8)
     assert "p" not in values
+
+
+def test_a_connection_that_skips_a_block_is_refused() -> None:
+    """A cost model follows one tensor from block to block: the error says how to describe the network instead."""
+    size = (8, 8)
+    blocks = tuple(
+        Block(name, (Layer(name, "conv", 1, 4, 4, size, size, (1, 1), (1, 1), (0, 0), reads),))
+        for name, reads in (("a", ()), ("b", ("a",)), ("c", ("b",)))
+    )
+    add = Block("add", (Layer("add", "add", 1, 4, 4, size, size, reads=("c", "a")),))
+    with pytest.raises(InvalidValueError, match="a block may not be skipped: make one of what a connection spans"):
+        Backbone("skips", (*blocks, add), (4, 8, 8), 2)
+    whole = Block("whole", tuple(layer for block in (*blocks[1:], add) for layer in block.layers))
+    Backbone("skips", (blocks[0], whole), (4, 8, 8), 2)
 
 
 def test_roles_follow_the_graph() -> None:

@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 
 from eenn_multicore.backend import MulticoreBackend
 from eenn_rl.architecture import Architecture, Exit
-from eenn_rl.backbone import Backbone
+from eenn_rl.backbone import Backbone, Layer
 from eenn_rl.branches import BRANCHES, CLASSIFIER
 from eenn_rl.cost import CostReport, LayerCost
+from eenn_rl.errors import InvalidValueError
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator, shipped_accelerators
 from eenn_rl.hookspecs import BatchBackend, HardwareBackend
 from eenn_rl.schedule import CoreLayerCost, LayerRequest, Scheduler
+from eenn_rl.schedule.movement import Mover
+from eenn_rl.schedule.topology import Location
 from eenn_rl.workload import Stage, Workload, stage_of, workload_of
 from eenn_rl.zoo import make_backbone
 
@@ -30,6 +33,7 @@ SPECS = {
     "through DRAM": replace(QUAD, keep_activations_on_chip=False),
     "tiny": load_accelerator("diana"),
     "mixed": load_accelerator("hetero_quad"),
+    "without DRAM": replace(QUAD, dram=None),
 }
 BACKENDS = {name: MulticoreBackend(spec) for name, spec in SPECS.items()}
 
@@ -135,6 +139,19 @@ def test_resident_weights() -> None:
     assert loaded.peak_memory_bytes is not None
     assert kept.peak_memory_bytes["core0.sram_2MB"] > loaded.peak_memory_bytes["core0.sram_2MB"]
     small = replace(QUAD, resident_weights=True)
+    full = kept.peak_memory_bytes["core0.sram_2MB"] * 8
+    for size, stays in ((full, True), (full - 8, False)):
+        cores = tuple(
+            replace(core, memories=(*core.memories[:-1], replace(core.memories[-1], size_bits=int(size))))
+            for core in roomy.accelerator.cores
+        )
+        exits = [
+            MulticoreBackend(replace(roomy.accelerator, cores=cores, resident_weights=kept_there))
+            .evaluate(workload_of(PLAIN))
+            .exits
+            for kept_there in (True, False)
+        ]
+        assert (exits[0] != exits[1]) == stays
     assert (
         MulticoreBackend(small).evaluate(workload_of(PLAIN)).exits
         == BACKENDS["plain"].evaluate(workload_of(PLAIN)).exits
@@ -182,6 +199,84 @@ def test_what_exceeds_the_memory_spills() -> None:
     assert tight.violations == ()
 
 
+def _conv(name: str, *reads: str, kind: str = "conv", kernel: int = 3, in_channels: int = 16) -> Layer:
+    channels, size = (in_channels, 16), (32, 32)
+    return Layer(name, kind, 1, *channels, size, size, (kernel, kernel), (1, 1), (kernel // 2,) * 2, reads)
+
+
+RESIDUAL = (
+    _conv("x", in_channels=3), _conv("conv1", "x"), _conv("conv2", "conv1"), _conv("shortcut", "x", kernel=1),
+    _conv("add", "conv2", "shortcut", kind="add", kernel=1),
+)  # fmt: skip
+"""Three maps at once while conv2 runs: x is still to be read."""
+MAP_BITS = 16 * 32 * 32 * 8
+
+
+def _limited(bits: float) -> AcceleratorSpec:
+    """One core whose activations have `bits` of memory."""
+    spec = load_accelerator("single_edge_tpu")
+    (core,) = spec.cores
+    last = replace(core.memories[-1], size_bits=int(bits))
+    return replace(spec, cores=(replace(core, memories=(*core.memories[:-1], last)),))
+
+
+@pytest.mark.parametrize("cut", [0, 1], ids=["one stage", "cut after x"])
+def test_what_is_spilled_is_read_back(cut: int) -> None:
+    """A map that goes to DRAM passes the port twice, also where a stage before made it: once out and once in."""
+    body = (Stage(RESIDUAL[:cut], (), 8, 0, 0),) if cut else ()
+    network = Workload((*body, Stage(RESIDUAL[cut:], (), 8, 0, 0)))
+    roomy, tight = (Scheduler(_limited(maps * MAP_BITS), _UnitModel()).evaluate(network) for maps in (4, 2.5))
+    dram = _limited(MAP_BITS).dram
+    assert dram is not None
+    paid = MAP_BITS / dram.bandwidth_bits * (dram.write_energy_j + dram.read_energy_j)
+    dram_j = [sum(layer.energy_j_by_memory.get("dram", 0.0) for layer in _every_layer(r)) for r in (roomy, tight)]
+    assert dram_j[1] - dram_j[0] == pytest.approx(paid)
+    assert tight.exits[-1].latency_s > roomy.exits[-1].latency_s
+
+
+@pytest.mark.parametrize("name", ["plain", "mixed"])
+def test_the_image_has_eight_bits(name: str) -> None:
+    """Its transfer costs the same whatever the bits of the stage that reads it."""
+    core = next(i for i, _ in enumerate(SPECS[name].allocations) if {2, 8} <= set(SPECS[name].allocation_bits(i)))
+    reports = [
+        BACKENDS[name].evaluate(workload_of(_architecture((3, CLASSIFIER, bits, core, core)))) for bits in (2, 8)
+    ]
+    moved = [report.stages[0].layers[0] for report in reports]
+    assert all(layer.name.endswith(".transfer") for layer in moved)
+    assert moved[0].energy_j == moved[1].energy_j > 0
+    assert moved[0].latency_s == moved[1].latency_s > 0
+
+
+def test_an_addition_reads_activations() -> None:
+    """Maps beyond the weights' memory are added on chip; only where both have no room do they go to DRAM."""
+    add = Layer("add", "add", 1, 64, 64, (32, 32), (32, 32), reads=("a", "b"))
+    placed = {
+        megabits: MulticoreBackend(_limited(megabits * 1e6)).scheduler.walker.placer.place(add, 8, (0,))
+        for megabits in (16, 1)
+    }
+    assert QUAD.cores[0].memories[2].size_bits < 64 * 32 * 32 * 8
+    assert placed[16][0] == frozenset()
+    assert "dram" not in placed[16][1][0].energy_j_by_memory
+    assert placed[1][0] == {"input", "weight", "output"}
+    through = MulticoreBackend(SPECS["through DRAM"]).scheduler.walker.placer.place(add, 8, (0,))
+    assert through[0] == {"input", "weight", "output"}
+
+
+@pytest.mark.parametrize("clock_hz", [1e9, 4e9, 2.5e8])
+def test_a_core_streams_no_faster_than_the_port(clock_hz: float) -> None:
+    """What streams from DRAM takes the port's time, and the port's energy, whatever the clock of the core."""
+    spec = load_accelerator("single_edge_tpu")
+    spec = replace(spec, cores=tuple(replace(core, clock_hz=clock_hz) for core in spec.cores))
+    assert spec.dram is not None
+    layer = Layer("fc", "linear", 1, 4096, 1024, (1, 1), (1, 1))
+    off_chip, (cost,) = MulticoreBackend(spec).scheduler.walker.placer.place(layer, 8, (0,))
+    assert off_chip == {"weight"}
+    rate = cost.dram_bits / (cost.cycles / clock_hz)
+    assert rate == pytest.approx(spec.dram.bandwidth_bits * spec.clock_hz, rel=0.01)
+    paid = cost.dram_bits / spec.dram.bandwidth_bits * spec.dram.read_energy_j
+    assert cost.energy_j_by_memory["dram"] == pytest.approx(paid)
+
+
 def test_multicast_is_cheaper() -> None:
     """Data for several cores is read and sent once where the accelerator multicasts."""
     spread = workload_of(_architecture((3, CLASSIFIER, 8, 6, 6)))
@@ -189,6 +284,16 @@ def test_multicast_is_cheaper() -> None:
     single = BACKENDS["plain"].evaluate(spread).exits[0]
     assert casting.energy_j < single.energy_j
     assert casting.latency_s < single.latency_s
+
+
+def test_slices_are_not_multicast() -> None:
+    """Receivers of different slices each get their own bits: only what all read passes a link once."""
+    casting, single = (Mover(replace(SPECS["mixed"], multicast=cast)) for cast in (True, False))
+    source = Location((0,))
+    assert casting.move(8e4, source, (1, 2), whole=False) == single.move(8e4, source, (1, 2), whole=False)
+    assert casting.move(8e4, source, (1, 2), whole=True).latency_s == pytest.approx(
+        single.move(8e4, source, (1, 2), whole=True).latency_s / 2
+    )
 
 
 def test_bits_of_the_stage_before() -> None:
@@ -234,19 +339,44 @@ def test_what_does_not_fit_is_a_violation() -> None:
     assert [str(v) for v in report.violations] == ["bit-width on analog: 8 bits, bound 2 bits"]
 
 
+@pytest.mark.parametrize("weights", [10**9 // 8 + 64, 3 * 10**9 // 8])
+def test_weights_beyond_a_large_dram(weights: int) -> None:
+    """However large the DRAM, what exceeds it is told, by the batch as well."""
+    spec = load_accelerator("single_edge_tpu")
+    assert spec.dram is not None
+    spec = replace(spec, dram=replace(spec.dram, size_bits=10**9))
+    stage = Stage((Layer("fc", "linear", 1, weights // 64, 64, (1, 1), (1, 1)),), (), 8, 0, 0)
+    (violation,) = Scheduler(spec, _UnitModel()).evaluate(Workload((stage,))).violations
+    assert violation.subject == "weights in DRAM"
+    assert not Scheduler(spec, _UnitModel()).evaluate_batch([stage], np.zeros((1, 1), np.int32))[2][0]
+
+
+def test_machines_that_cannot_run_anything_are_refused() -> None:
+    """Cores without a way to each other or to a DRAM, and a core without memory for an operand."""
+    with pytest.raises(InvalidValueError, match="a way between these two cores"):
+        MulticoreBackend(replace(QUAD, dram=None, links=QUAD.links[:1]))
+    core = QUAD.cores[0]
+    for memories, left in ((core.memories[:-1], r"\['output', 'weight'\]"), ((), r"\[\]")):
+        spec = replace(QUAD, cores=(replace(core, memories=memories), *QUAD.cores[1:]))
+        with pytest.raises(InvalidValueError, match=f"memories that hold must be some for each of .*found {left}"):
+            MulticoreBackend(spec)
+
+
 def test_memory_without_dram() -> None:
-    """Without DRAM, weights and activations must fit the cores; what does not is named with its memory."""
-    small = replace(
-        QUAD,
-        dram=None,
-        cores=tuple(
-            replace(core, memories=tuple(replace(m, size_bits=min(m.size_bits, 65536)) for m in core.memories))
-            for core in QUAD.cores
-        ),
-    )
-    report = MulticoreBackend(small).evaluate(workload_of(PLAIN))
-    assert any("core0" in violation.subject and violation.unit == "bytes" for violation in report.violations)
-    assert not MulticoreBackend(load_accelerator("quad_tpu")).evaluate(workload_of(PLAIN)).violations
+    """Without DRAM, weights and activations must each fit their memory; what does not is named with it."""
+    spec = replace(load_accelerator("single_edge_tpu"), dram=None)
+
+    def told(channels: int, size: int) -> list[tuple[str, float, float]]:
+        layer = Layer("l", "conv", 1, 4, channels, (size, size), (size, size), (3, 3), (1, 1), (1, 1))
+        stages = [Stage((layer,), (), 8, 0, 0)]
+        report = Scheduler(spec, _UnitModel()).evaluate(Workload(tuple(stages)))
+        fits = Scheduler(spec, _UnitModel()).evaluate_batch(stages, np.zeros((1, 1), np.int32))[2][0]
+        assert fits == (not report.violations)
+        return [(violation.subject, violation.demand, violation.bound) for violation in report.violations]
+
+    assert told(64, 32) == []
+    assert told(1024, 8) == [("core0.sram_32KB", 1024 * 4 * 9, 2**15)]
+    assert told(64, 256) == [("core0.sram_2MB", (64 + 4) * 256 * 256, 2**21)]
 
 
 @pytest.mark.parametrize("name", shipped_accelerators())

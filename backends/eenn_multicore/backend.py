@@ -15,15 +15,21 @@ from eenn_rl.schedule import LayerRequest, Scheduler
 from eenn_rl.workload import Stage, Workload
 
 NO_OPERANDS: frozenset[Operand] = frozenset()
+NO_WEIGHTS: frozenset[Operand] = frozenset(("input", "output"))
 ALL_OPERANDS: frozenset[Operand] = frozenset(("weight", "input", "output"))
 
 
 class MulticoreBackend:
-    """Costs workloads on one accelerator in closed form."""
+    """Costs workloads on one accelerator in closed form; raises `InvalidValueError` for cores that lack a memory."""
 
     api_version = API_VERSION
 
     def __init__(self, accelerator: AcceleratorSpec) -> None:
+        for core in accelerator.cores:
+            held = {operand for memory in core.memories for operand in memory.operands}
+            wanted = NO_WEIGHTS if core.kind == "pooling" else ALL_OPERANDS
+            check(wanted <= held, f"core {core.name!r}: memories that hold", sorted(held),
+                  "some for each of " + ", ".join(sorted(wanted)))  # fmt: skip
         self.accelerator = accelerator
         self.model = AnalyticalLayerModel(accelerator)
         self.scheduler = Scheduler(accelerator, self.model)

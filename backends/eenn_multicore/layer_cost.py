@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
 
 from eenn_multicore.best_mapping import MappedCost, Objective, best_mappings
 from eenn_multicore.problem import Problem, problem_of
@@ -13,7 +14,7 @@ from eenn_rl.schedule import CoreLayerCost, LayerRequest
 REMEMBERED = 200_000
 """Requests found by identity before they are forgotten."""
 
-Key = tuple[Problem, int, frozenset[Operand], int]
+Key = tuple[Problem, int, frozenset[Operand], int, bool]
 
 
 class AnalyticalLayerModel:
@@ -46,6 +47,8 @@ class AnalyticalLayerModel:
 
     def _cost(self, request: LayerRequest) -> CoreLayerCost:
         mapped = self.mapped(request)
+        if request.layer.kind == "add" and not request.off_chip and not mapped.fits:
+            mapped = self._mapped(self._key(request, beside=True), request)
         mac_energy = request.layer.macs * precision_for(request.core, request.bits)[0]
         energy = {"mac": mac_energy, **mapped.energy_j_by_memory}
         if not request.off_chip:
@@ -54,32 +57,38 @@ class AnalyticalLayerModel:
 
     def mapped(self, request: LayerRequest) -> MappedCost:
         """One layer on one core under its best mapping, in detail; MAC energy excluded."""
-        key = self._key(request)
+        return self._mapped(self._key(request), request)
+
+    def _mapped(self, key: Key, request: LayerRequest) -> MappedCost:
         if key not in self._known:
-            self.prepare([request])
+            self._learn([(key, request)])
         return self._known[key]
 
     def prepare(self, requests: Iterable[LayerRequest]) -> None:
         """Cost many layers at once, so that later `cost` calls only look up."""
-        groups: dict[tuple[int, frozenset[Operand], int, bool, bool, float], dict[Key, CoreSpec]]
+        self._learn((self._key(request), request) for request in requests)
+
+    def _learn(self, questions: Iterable[tuple[Key, LayerRequest]]) -> None:
+        groups: dict[tuple[int, frozenset[Operand], int, bool, bool, bool, float], dict[Key, CoreSpec]]
         groups = defaultdict(dict)
-        for request in requests:
-            key = self._key(request)
+        for key, request in questions:
             if key not in self._known:
                 problem = key[0]
                 cycles = 1.0 / precision_for(request.core, request.bits)[1]
                 groups[(*key[1:], problem.addition, problem.bits[1] > 0, cycles)][key] = request.core
-        for (_, off_chip, place, _, _, cycles), wanted in groups.items():
+        for (_, off_chip, place, beside, _, _, cycles), wanted in groups.items():
             core = next(iter(wanted.values()))
             memories = self._memories(core, off_chip)
+            memories = moved_beside(memories) if beside else memories
             flow = self._flows(core)[place] if place >= 0 else None
             costs = best_mappings([key[0] for key in wanted], core, memories, flow, self.objective, cycles)
             self._known.update(zip(wanted, costs, strict=True))
 
-    def _key(self, request: LayerRequest) -> Key:
+    def _key(self, request: LayerRequest, *, beside: bool = False) -> Key:
+        """What decides a mapping; `beside`: the second operand of an addition lies beside the first."""
         problem = self._problem(request)
         flow = self._dataflow(request.core, request.layer.kind, request.layer.name)
-        return (problem, self._shape(request.core), request.off_chip, flow)
+        return (problem, self._shape(request.core), request.off_chip, flow, beside)
 
     def _problem(self, request: LayerRequest) -> Problem:
         """The loops of a request's layer, found by identity where they were met before."""
@@ -96,7 +105,7 @@ class AnalyticalLayerModel:
         """A number that cores of equal make share: hashing a core each time would be slow."""
         known = self._shape_of.get(id(core))
         if known is None:
-            anonymous = replace(core, name="", clock_hz=1.0, points=(), point=0, source="")
+            anonymous = replace(core, name="", points=(), point=0, source="")
             known = (core, self._shapes.setdefault(anonymous, len(self._shapes)))
             self._shape_of[id(core)] = known
         return known[1]
@@ -117,7 +126,8 @@ class AnalyticalLayerModel:
     def _memories(self, core: CoreSpec, off_chip: frozenset[Operand]) -> tuple[MemorySpec, ...]:
         if not off_chip or self.accelerator.dram is None:
             return core.memories
-        return (*core.memories, dram_memory(self.accelerator.dram, core, off_chip))
+        ratio = self.accelerator.clock_hz / core.clock_hz
+        return (*core.memories, dram_memory(self.accelerator.dram.seen_from(ratio), core, off_chip))
 
 
 def precision_for(core: CoreSpec, bits: int) -> tuple[float, float]:
@@ -126,8 +136,27 @@ def precision_for(core: CoreSpec, bits: int) -> tuple[float, float]:
     return precision.mac_energy_j, precision.throughput
 
 
+def moved_beside(memories: tuple[MemorySpec, ...]) -> tuple[MemorySpec, ...]:
+    """`memories` whose outermost one for weights hands these on to the outermost one for inputs.
+
+    For an addition, whose second operand is an activation: where the weights' own memory has no room for it.
+    """
+    weights, inputs = ([memory for memory in memories if op in memory.operands][-1] for op in ("weight", "input"))
+    if "weight" in inputs.operands:
+        return memories
+    ports = []
+    for port in inputs.ports:
+        too = tuple(Traffic("weight", traffic.direction) for traffic in port.carries if traffic.operand == "input")
+        ports.append(replace(port, carries=(*port.carries, *too)))
+    both = replace(inputs, operands=(*inputs.operands, "weight"), ports=tuple(ports))
+    others = tuple(op for op in weights.operands if op != "weight")
+    left = (replace(weights, operands=others),) if others else ()
+    changed = {id(weights): left, id(inputs): (both,)}
+    return tuple(chain.from_iterable(changed.get(id(memory), (memory,)) for memory in memories))
+
+
 def dram_memory(dram: DramSpec, core: CoreSpec, operands: frozenset[Operand]) -> MemorySpec:
-    """DRAM as the outermost memory of a core, for some operands: one port for everything."""
+    """DRAM as the outermost memory of a core, for some operands: one port for everything, in bits per core cycle."""
     served = tuple(op for op in ("input", "weight", "output") if op in operands)
     carries = tuple(
         Traffic(op, direction)

@@ -76,7 +76,7 @@ class ZigZagLayerModel:
 
     def __init__(self, accelerator: AcceleratorSpec, cache: AnswerCache, workers: int = 1) -> None:
         self.cache, self.workers = cache, workers
-        self._dram, self._version = accelerator.dram, tool_version()
+        self._accelerator, self._version = accelerator, tool_version()
 
     def cost(self, request: LayerRequest) -> CoreLayerCost:
         """Cost one layer on one core; see `eenn_rl.schedule.LayerModel`."""
@@ -114,7 +114,8 @@ class ZigZagLayerModel:
 
     def _levels(self, request: LayerRequest) -> CoreSpec:
         """The core, with the DRAM above its memories for what streams from there."""
-        return _with_dram(request.core, self._dram, request.off_chip)
+        dram, ratio = self._accelerator.dram, self._accelerator.clock_hz / request.core.clock_hz
+        return _with_dram(request.core, dram and dram.seen_from(ratio), request.off_chip)
 
 
 def _with_dram(core: CoreSpec, dram: DramSpec | None, off_chip: frozenset[Operand]) -> CoreSpec:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from typing import Literal
 
 from eenn_rl.errors import check
@@ -59,6 +60,7 @@ class AcceleratorSpec:
     def __post_init__(self) -> None:
         where = f"accelerator {self.name!r}: "
         names = [core.name for core in self.cores]
+        check(0 < self.clock_hz < inf, where + "clock_hz", self.clock_hz, "more than 0, and finite")
         compute = self.compute_cores
         check(len(compute) >= 1, where + "cores", names, "at least one compute core")
         check(len(set(names)) == len(names), where + "cores", names, "names that differ")

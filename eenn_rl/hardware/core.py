@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import prod
+from math import inf, prod
 from typing import Literal
 
 from eenn_rl.errors import check
@@ -106,10 +106,13 @@ class CoreSpec:
             self.supported_bits,
             "bit-widths in increasing order, each once",
         )
-        check(self.clock_hz > 0, where + "clock_hz", self.clock_hz, "more than 0")
+        check(0 < self.clock_hz < inf, where + "clock_hz", self.clock_hz, "more than 0, and finite")
         check(1 <= self.partial_sum_bits <= 64, where + "partial_sum_bits", self.partial_sum_bits, "between 1 and 64")
         check(0 <= self.point < max(1, len(self.points)), where + "point", self.point, "an index into points")
         names = {dimension.name for dimension in self.array}
+        for unrolling in (unrolling for flow in self.dataflows for unrolling in flow.unrolling):
+            check(unrolling.dimension in names, where + "dataflow: array dimension", unrolling.dimension,
+                  "one of " + ", ".join(sorted(names)))  # fmt: skip
         for memory in self.memories:
             check(names.issuperset(memory.served), f"{where}memory {memory.name!r}: served", memory.served,
                   "names of array dimensions (" + ", ".join(sorted(names)) + ")")  # fmt: skip

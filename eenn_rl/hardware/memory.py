@@ -3,7 +3,7 @@
 Sizes in bits, energies in J, bandwidths in bits per cycle.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from eenn_rl.errors import check
@@ -72,6 +72,7 @@ class MemorySpec:
 class DramSpec:
     """The off-chip memory behind one port that all cores share; energies for one access of the port's full width.
 
+    Bandwidths are in bits per cycle of the accelerator's clock.
     `ports`, where given, are those of a file that has more than one read-write port.
     """
 
@@ -85,3 +86,26 @@ class DramSpec:
     def __post_init__(self) -> None:
         check(self.bandwidth_bits >= 1, "dram: bandwidth_bits", self.bandwidth_bits, "at least 1")
         check(self.granule_bits >= 1, "dram: granule_bits", self.granule_bits, "at least 1")
+
+    def seen_from(self, ratio: float) -> "DramSpec":
+        """This memory in cycles of a core whose clock is `ratio` times slower than the accelerator's.
+
+        Such a core sees a port `ratio` times as wide (rounded to bits); a bit costs what it costs.
+        """
+        if ratio == 1.0:
+            return self
+        wide = max(1, round(self.bandwidth_bits * ratio))
+        scale = wide / self.bandwidth_bits
+        ports = tuple(
+            replace(port, bandwidth_bits=width, granule_bits=min(port.granule_bits, width))
+            for port in self.ports
+            for width in [max(1, round(port.bandwidth_bits * ratio))]
+        )
+        return replace(
+            self,
+            bandwidth_bits=wide,
+            granule_bits=min(self.granule_bits, wide),
+            read_energy_j=self.read_energy_j * scale,
+            write_energy_j=self.write_energy_j * scale,
+            ports=ports,
+        )

@@ -1,17 +1,23 @@
 """The cost of moving one tensor: from DRAM, to DRAM, or between cores."""
 
 from functools import reduce
+from itertools import permutations
 
+from eenn_rl.errors import check
 from eenn_rl.hardware import AcceleratorSpec, Operand
 from eenn_rl.schedule.topology import Link, Location, Movement, Topology, access_energy, outer_memory
 
 
 class Mover:
-    """Prices the movement of tensors on one accelerator."""
+    """Prices the movement of tensors on one accelerator; raises `InvalidValueError` where cores cannot exchange any."""
 
     def __init__(self, accelerator: AcceleratorSpec) -> None:
         self.accelerator = accelerator
         self.topology = Topology(accelerator)
+        for a, b in permutations(range(len(accelerator.cores)), 2) if accelerator.dram is None else ():
+            names = accelerator.cores[a].name, accelerator.cores[b].name
+            check(self.topology.route(a, b) is not None, f"accelerator {accelerator.name!r}: links", names,
+                  "a way between these two cores, since without a dram data has no other")  # fmt: skip
         self._known: dict[tuple[float, Location, tuple[int, ...], bool], Movement] = {}
 
     def move(self, bits: float, source: Location, targets: tuple[int, ...], *, whole: bool) -> Movement:
@@ -37,12 +43,15 @@ class Mover:
             there = self.to_dram(bits, source.cores)
             return join(there, self.from_dram(bits, targets, whole=whole, operand="input"))
         share = bits / len(source.cores) * (1.0 if whole else 1.0 / len(targets))
-        return self._over_links(share, hops, [route for route in routes if route is not None])
+        cast = self.accelerator.multicast and whole
+        return self._over_links(share, hops, [route for route in routes if route is not None], cast=cast)
 
-    def _over_links(self, share: float, hops: list[tuple[int, int]], routes: list[tuple[Link, ...]]) -> Movement:
+    def _over_links(
+        self, share: float, hops: list[tuple[int, int]], routes: list[tuple[Link, ...]], *, cast: bool
+    ) -> Movement:
         """`share` bits from each sender to each receiver; links side by side, each busy for all it carries.
 
-        With multicast a sender's share passes each link once and is read once.
+        With `cast` every receiver gets the same bits of a sender, which pass each link once and are read once.
         """
         busy: dict[str, float] = {}
         energy: dict[str, float] = {}
@@ -50,11 +59,11 @@ class Mover:
         senders: set[int] = set()
         for (a, b), route in zip(hops, routes, strict=True):
             for link in route:
-                if not (self.accelerator.multicast and (a, link.medium) in carried):
+                if not (cast and (a, link.medium) in carried):
                     carried.add((a, link.medium))
                     busy[link.medium] = busy.get(link.medium, 0.0) + share / link.bandwidth_bits
                     _add(energy, "link", share * link.energy_j_per_bit)
-            if not (self.accelerator.multicast and a in senders):
+            if not (cast and a in senders):
                 senders.add(a)
                 self._access(energy, a, "output", share, write=False)
             self._access(energy, b, "input", share, write=True)

@@ -49,14 +49,14 @@ class Placer:
             requests = {
                 key: list(self._requests(self.slices(layer, len(key[2])), key[2], key[1], off_chip))
                 for key, layer in wanted.items()
+                if off_chip in self._options_for(layer)
             }
             self.model.prepare(request for several in requests.values() for request in several)
             if place == 0:
-                wanted = {
-                    key: wanted[key]
-                    for key, several in requests.items()
-                    if not all(self.model.cost(request).fits for request in several)
+                fitting = {
+                    key for key, several in requests.items() if all(self.model.cost(one).fits for one in several)
                 }
+                wanted = {key: layer for key, layer in wanted.items() if key not in fitting}
 
     def number(self, layer: Layer) -> int:
         """A small integer for a layer, found by identity where it was met before: hashing a layer is slow."""
@@ -87,11 +87,11 @@ class Placer:
         """
         key = (self.number(layer), bits, cores)
         if key not in self._placed:
-            parts = self.slices(layer, len(cores))
+            parts, options = self.slices(layer, len(cores)), self._options_for(layer)
             used = cores[: len(parts)]
-            first = (self._options[0], self._costs(parts, used, bits, self._options[0]))
+            first = (options[0], self._costs(parts, used, bits, options[0]))
             if not _fit(first):
-                others = [(off_chip, self._costs(parts, used, bits, off_chip)) for off_chip in self._options[1:]]
+                others = [(off_chip, self._costs(parts, used, bits, off_chip)) for off_chip in options[1:]]
                 fitting = [placed for placed in others if _fit(placed)]
                 first = min(fitting, key=lambda placed: self._placed_seconds(layer, bits, used, placed), default=first)
             self._placed[key] = first
@@ -107,9 +107,17 @@ class Placer:
         seconds = [cost.cycles / clock for cost, clock in zip(costs, clocks, strict=True)]
         if self.accelerator.dram is None or not any(cost.dram_bits for cost in costs):
             return max(seconds)
-        demand = max(c.dram_demand[0] for c in costs) + sum(c.dram_demand[1] for c in costs)
+        speed = [clock / self.accelerator.clock_hz for clock in clocks]
+        asked = [(s * c.dram_demand[0], s * c.dram_demand[1]) for s, c in zip(speed, costs, strict=True)]
+        demand = max(inputs for inputs, _ in asked) + sum(rest for _, rest in asked)
         turns = max(1, ceil(demand / self.accelerator.dram.bandwidth_bits))
         return min(sum(seconds), turns * max(seconds))
+
+    def _options_for(self, layer: Layer) -> tuple[frozenset[Operand], ...]:
+        """Those of `layer`: an addition has two activations, both on chip or both, and its result, in DRAM."""
+        if layer.kind != "add" or self.accelerator.dram is None:
+            return self._options
+        return tuple(option for option in self._options if option in (ON_CHIP, EVERYTHING))
 
     def _placements(self) -> tuple[frozenset[Operand], ...]:
         """What may stream from DRAM: the preferred choice, and the others where that finds no room."""

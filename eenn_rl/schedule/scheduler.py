@@ -12,8 +12,8 @@ import numpy.typing as npt
 from eenn_rl.cost import CostReport, ExitCost, LayerCost, Span, StageCost, Violation
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.schedule.layer_model import LayerModel
+from eenn_rl.schedule.stores import Stores
 from eenn_rl.schedule.tables import Floats, Ints, MovementTable, SegmentTable, StageTable
-from eenn_rl.schedule.topology import outer_memory
 from eenn_rl.schedule.walker import Walker
 from eenn_rl.workload import Stage, Workload
 
@@ -43,10 +43,7 @@ class Scheduler:
         self.segments = SegmentTable(accelerator, self.walker)
         self.movements = MovementTable(self.segments, self.walker)
         self.stages = StageTable(self.segments)
-        capacity = [outer_memory(accelerator, core, "weight") for core in range(len(accelerator.cores))]
-        self._never = 1e9
-        """Bits of DRAM that no network here fills, so that its weights need not be added up."""
-        self._capacity = np.array([memory.size_bits if memory else np.inf for memory in capacity], np.float64)
+        self._stores = Stores(accelerator)
 
     def evaluate_batch(
         self, stages: Sequence[Stage], index: npt.NDArray[np.int32]
@@ -107,10 +104,10 @@ class Scheduler:
         return Path(start, body_end, branch_start, verdict, energy, latency, resident, self._fits(body, branch, used))
 
     def _resident(self, body: Ints, branch: Ints, used: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Whether all weights of a network fit the cores they are used on, at once."""
+        """Whether all weights of a network fit the cores they are used on, at once and beside the activations."""
         if not self.accelerator.resident_weights:
             return np.zeros(len(body), bool)
-        return np.asarray((self._weights(body, branch, used) <= self._capacity).all(axis=1))
+        return self._stores.keep(self._weights(body, branch, used), self._peaks(body, branch, used))
 
     def _weights(self, body: Ints, branch: Ints, used: npt.NDArray[np.bool_]) -> Floats:
         """[n, cores]: bits of all weights that each core uses."""
@@ -133,13 +130,13 @@ class Scheduler:
         alone = self.segments.alone.values
         fits = ((alone[body] & alone[branch]) | ~used).all(axis=1)
         dram = self.accelerator.dram
-        if dram is not None and dram.size_bits >= self._never:
+        if dram is not None and 2 * body.shape[1] * self.segments.heaviest <= dram.size_bits:
             return np.asarray(fits)
         weights = self._weights(body, branch, used)
         if dram is not None:
             return np.asarray(fits & (weights.sum(axis=1) <= dram.size_bits))
-        demand = weights + self._peaks(body, branch, used)
-        return np.asarray(fits & (demand <= self._capacity).all(axis=1))
+        held = self._stores.held(weights, self._peaks(body, branch, used))
+        return np.asarray(fits & (held <= self._stores.size_bits).all(axis=1))
 
     def _overlaps(self, body: Ints, branch: Ints) -> npt.NDArray[np.bool_]:
         """Whether the branch of stage k runs beside the body of stage k+1: other cores, and speculation allowed."""
@@ -197,32 +194,25 @@ class Scheduler:
         for segment in (*body[0], *branch[0]):
             found.update(dict.fromkeys(self.segments.segments[segment][0].violations))
         dram = self.accelerator.dram
-        if dram is not None and dram.size_bits >= self._never:
-            return tuple(found)
         weights = self._weights(body, branch, used)
         if dram is not None:
             total = float(weights.sum(axis=1)[0])
             if total > dram.size_bits:
                 found[Violation("weights in DRAM", total / 8, dram.size_bits / 8, "bytes")] = None
             return tuple(found)
-        demand = (weights + self._peaks(body, branch, used))[0]
-        for core, (bits, bound) in enumerate(zip(demand, self._capacity, strict=True)):
+        held = self._stores.held(weights, self._peaks(body, branch, used))[0]
+        for name, bits, bound in zip(self._stores.names, held, self._stores.size_bits, strict=True):
             if bits > bound:
-                found[Violation(self._memory_name(core), float(bits) / 8, float(bound) / 8, "bytes")] = None
+                found[Violation(name, float(bits) / 8, float(bound) / 8, "bytes")] = None
         return tuple(found)
 
     def _segments_of(self, ids: Ints) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
         body, branch = self.stages.body.values[ids][None, :], self.stages.branch.values[ids][None, :]
         return body, branch, np.ones(body.shape, bool)
 
-    def _memory_name(self, core: int) -> str:
-        memory = outer_memory(self.accelerator, core, "output")
-        return f"{self.accelerator.cores[core].name}.{memory.name}" if memory else self.accelerator.cores[core].name
-
     def _peak_memory(self, ids: Ints, path: Path) -> dict[str, float]:
-        """Bytes in each core's outermost memory at its fullest: activations, and weights where they stay."""
+        """Bytes in each core's outermost memories at their fullest: activations, and weights where they stay."""
         body, branch, used = self._segments_of(ids)
-        held = self._peaks(body, branch, used)[0]
-        if path.resident[0]:
-            held = held + self._weights(body, branch, used)[0]
-        return {self._memory_name(core): float(bits) / 8 for core, bits in enumerate(held) if bits}
+        weights = self._weights(body, branch, used) * path.resident[0]
+        held = self._stores.held(weights, self._peaks(body, branch, used))[0]
+        return {name: float(bits) / 8 for name, bits in zip(self._stores.names, held, strict=True) if bits}

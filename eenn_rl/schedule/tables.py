@@ -16,7 +16,7 @@ from eenn_rl.schedule.placer import REMEMBERED
 from eenn_rl.schedule.segment import Cost, Need, Segment, Tensor
 from eenn_rl.schedule.topology import DRAM
 from eenn_rl.schedule.walker import Walker
-from eenn_rl.workload import Stage
+from eenn_rl.workload import IMAGE_BITS, Stage
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -53,6 +53,8 @@ class SegmentTable:
         self.need, self.exit = Column(np.int64), Column(np.int64)
         self.weights, self.peak = (Column(np.float64, (len(accelerator.cores),)) for _ in range(2))
         self.mask, self.alone = Column(np.int64), Column(np.bool_)
+        self.heaviest = 0.0
+        """Bits of weights of the segment that has most."""
         self.entries: list[Tensor | None] = [None]
         self.needs: list[tuple[Need, ...]] = []
         self._entry_ids: dict[Tensor | None, int] = {None: 0}
@@ -78,6 +80,7 @@ class SegmentTable:
             for core, bits in amounts:
                 row[core] = bits
             column.put(new, row)
+        self.heaviest = max(self.heaviest, sum(bits for _, bits in streamed.weight_bits))
         self.alone.put(new, not streamed.violations)
         self.mask.put(new, sum(1 << core for core in streamed.cores))
         self.exit.put(new, self.entry_id(streamed.exit))
@@ -174,7 +177,7 @@ class StageTable:
             new = len(self.stages)
             self.body.put(new, self.segments.id_of(stage.layers, stage.bits, stage.core))
             self.branch.put(new, self.segments.id_of(stage.branch_layers, stage.bits, stage.branch_core))
-            entry = Tensor(DRAM, float(stage.layers[0].input_elements * stage.bits))
+            entry = Tensor(DRAM, float(stage.layers[0].input_elements * IMAGE_BITS))
             self.entry.put(new, self.segments.entry_id(entry))
             self.stages.append(stage)
             self._ids[key] = new

@@ -1,7 +1,8 @@
 """Walker: layers in order over the cores of an allocation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 
 from eenn_rl.backbone import Layer
 from eenn_rl.cost import LayerCost, Violation
@@ -12,6 +13,10 @@ from eenn_rl.schedule.placer import Placer
 from eenn_rl.schedule.segment import Cost, LayerRun, Need, Segment, Tensor
 from eenn_rl.schedule.split import needs_whole_input
 from eenn_rl.schedule.topology import DRAM, Location, outer_memory
+from eenn_rl.workload import IMAGE_BITS
+
+ENTRY = ""
+"""What a segment reads from before it: one tensor, whatever its name."""
 
 
 @dataclass
@@ -20,6 +25,7 @@ class _Walk:
 
     produced: dict[str, Tensor] = field(default_factory=dict)
     arrived: set[tuple[str, Need]] = field(default_factory=set)
+    spilled: set[str] = field(default_factory=set)
     needs: dict[Need, None] = field(default_factory=dict)
     weights: dict[int, float] = field(default_factory=dict)
     peak: dict[int, float] = field(default_factory=dict)
@@ -42,13 +48,18 @@ class Walker:
         self._bits = [accelerator.allocation_bits(index) for index in range(len(accelerator.allocations))]
 
     def walk(self, layers: Sequence[Layer], bits: int, allocation: int, *, resident: bool = False) -> Segment:
-        """Run `layers` at `bits` on `allocation`; `resident` weights are not loaded."""
+        """Run `layers` at `bits` on `allocation`; `resident` weights are not loaded.
+
+        What they read from before them is taken to lie, at their own bits, where its first reader wants it.
+        """
         walk = _Walk()
         walk.violations += self._unsupported(bits, allocation) if layers else ()
-        last_use = {name: index for index, layer in enumerate(layers) for name in layer.reads}
+        own = {layer.name for layer in layers}
+        reads = [dict.fromkeys(name if name in own else ENTRY for name in layer.reads or (ENTRY,)) for layer in layers]
+        last_use = {name: index for index, names in enumerate(reads) for name in names}
         for index, layer in enumerate(layers):
             run = self.run_layer(layer, bits, self.placer.cores_for(layer, allocation), resident=resident)
-            self._step(walk, layer, bits, allocation, run)
+            self._step(walk, layer, reads[index], bits, allocation, run)
             uses = {name: use for name, use in last_use.items() if use >= index and name in walk.produced}
             self._make_room(walk, layer, uses, index)
             _note_peak(walk, [layer.name, *uses])
@@ -66,12 +77,13 @@ class Walker:
             tuple(walk.violations),
         )
 
-    def _step(self, walk: _Walk, layer: Layer, bits: int, allocation: int, run: LayerRun) -> None:
+    def _step(self, walk: _Walk, layer: Layer, reads: Iterable[str], bits: int, allocation: int, run: LayerRun) -> None:
         moved = Cost()
         need = Need(() if run.streams else run.cores, needs_whole_input(layer))
-        for name in layer.reads or ("",):
-            if name not in walk.produced:
+        for name in reads:
+            if name == ENTRY and ENTRY not in walk.spilled:
                 walk.needs[need] = None
+                walk.produced.setdefault(ENTRY, Tensor(Location(need.cores), _entry_bits(layer, bits)))
             elif (name, need) not in walk.arrived:
                 tensor = walk.produced[name]
                 moved.move(self.mover.move(tensor.bits, tensor.location, need.cores, whole=need.whole))
@@ -100,6 +112,8 @@ class Walker:
             tensor = walk.produced[name]
             spilled.move(self.mover.move(tensor.bits, tensor.location, (), whole=True))
             walk.produced[name] = Tensor(DRAM, tensor.bits)
+            walk.spilled.add(name)
+            walk.arrived = {(other, need) for other, need in walk.arrived if other != name}
         if spilled.energy:
             walk.costs[-1] = _with(walk.costs[-1], spilled)
             walk.dram_s += spilled.dram_s
@@ -160,6 +174,11 @@ class Walker:
             layer.name, "+".join(spec.name for spec in specs), cycles, total.latency_s, sum(total.energy.values()),
             layer.macs, layer.macs / (cycles * units) if cycles else 0.0, total.energy,
         )  # fmt: skip
+
+
+def _entry_bits(layer: Layer, bits: int) -> float:
+    """The size of what `layer` reads from before its segment; without `reads` it is the image."""
+    return float(layer.in_channels * prod(layer.in_size) * (bits if layer.reads else IMAGE_BITS))
 
 
 def _held(walk: _Walk, names: list[str]) -> dict[int, float]:

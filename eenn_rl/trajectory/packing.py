@@ -57,7 +57,8 @@ class Packing:
         for flags in (words[:, 0, : self.flags], last):
             check(bool(((flags == 0) | (flags == _ONE)).all()), "observation", "another value", "0 or 1 in its flags")
         same = words[:, 0, words.shape[2] - len(self.constant) :] == self.constant.view(np.uint32)
-        check(bool(same.all()), "observation", "another end", "the end that all of this run's share")
+        told = "the end that all of this run's share (its cost model was another when it began: begin a new run)"
+        check(bool(same.all()), "observation", "another end", told)
 
     def unpack(self, bits: npt.NDArray[np.uint8], values: Floats) -> Floats:
         """The observations float32 [s, o]."""

@@ -49,7 +49,7 @@ class Roofline:
         seconds_per_bit = 1 / (self._dram.bandwidth_bits * self._spec.clock_hz)
         dram_j = read_bits * self._dram.read_energy_j + written_bits * self._dram.write_energy_j
         return (
-            layer.macs * mac_j + dram_j / self._dram.granule_bits,
+            layer.macs * mac_j + dram_j / self._dram.bandwidth_bits,
             max(layer.macs / peak, (read_bits + written_bits) * seconds_per_bit),
         )
 
