@@ -5,6 +5,7 @@ import re
 import shutil
 import time
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
+from eenn_rl.architecture_file import architecture_from_json
 from eenn_rl.cost import CostReport, ExitCost, LayerCost, Span, StageCost
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.hardware import load_accelerator
@@ -30,8 +32,10 @@ from eenn_rl.report.scales import Scale, padded
 from eenn_rl.report.sections import script_json
 from eenn_rl.report.svg import render
 from eenn_rl.report.timeline import resources, timeline_figure
+from eenn_rl.stored_run import StoredRun, open_stored_run
 from eenn_rl.trajectory import open_log
 from eenn_rl.trajectory.front import pareto_front
+from eenn_rl.workload import Workload, workload_of
 from small_run import scratch, small_run
 
 EVIL = "</script><img src=x onerror=alert(1)>\"'&\x00\x1b"
@@ -265,14 +269,13 @@ def test_timelines_split_groups_and_keep_ports() -> None:
     """A span on a group of cores fills the row of each core; a port that is no core has a row of its own."""
     spec = load_accelerator("quad_edge_tpu")
     spans = (span("core0+core1", 0, 2e-6), span("dram", 1e-6, 3e-6), Span("core1", EVIL, 2e-6, 4e-6))
-    reports = [CostReport((ExitCost(1e-6, 4e-6),), timeline=spans)]
-    assert resources(reports, spec) == ["core0", "core1", "dram"]
-    drawing = timeline_figure(reports, spec)
+    assert resources([spans], spec) == ["core0", "core1", "dram"]
+    drawing = timeline_figure([ExitCost(1e-6, 4e-6)], [spans], spec)
     assert drawing is not None
     bars = [mark for mark in drawing.marks if isinstance(mark, Rect)]
     assert len(bars) == 4
     assert bars[0].width == pytest.approx(bars[1].width)
-    assert timeline_figure([CostReport((ExitCost(1, 1),))], spec) is None
+    assert timeline_figure([ExitCost(1, 1)], [()], spec) is None
 
 
 def layer(energy: float, **memories: float) -> LayerCost:
@@ -357,14 +360,39 @@ def test_failures_of_the_backend_are_told_and_counted(tmp_path: Path) -> None:
     assert "Failures of the backend" not in report().read_text(encoding="utf-8")
 
 
-def test_a_backend_that_answers_otherwise_now_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", ["energy_j", "latency_s"])
+def test_a_backend_that_answers_otherwise_now_is_told(tmp_path: Path, changed: str) -> None:
     """Timelines are asked of the installed backend: where it differs from the run's, the card warns."""
     run = Path(shutil.copytree(small_run(), tmp_path / "run"))
     results = json.loads((run / "verification.json").read_text())
-    results["verified"][0]["measured"]["energy_j"] *= 1.01
+    results["verified"][0]["measured"][changed] *= 1.01
     (run / "verification.json").write_text(json.dumps(results))
     assert write_report([run]).read_text(encoding="utf-8").count("The installed backend expects") == 1
     assert "The installed backend expects" not in report().read_text(encoding="utf-8")
+
+
+def test_leaving_costs_what_the_whole_networks_report_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where stages start before a branch has answered, leaving costs more than the network cut off there does."""
+    run = Path(shutil.copytree(small_run(), tmp_path / "run"))
+    machine = replace(open_stored_run(run).accelerator, branch_policy="speculate")
+    monkeypatch.setattr(StoredRun, "accelerator", machine)
+    results = json.loads((run / "verification.json").read_text())
+    verified = results["verified"][0]
+    for core, exit_ in enumerate(verified["architecture"]["exits"]):
+        exit_["core"], exit_["branch_core"] = 0, min(core + 1, 3)
+    stored = open_stored_run(run)
+    architecture = architecture_from_json(verified["architecture"], "test")
+    exits, stages = stored.cost(architecture).exits, workload_of(architecture).stages
+    cut = stored.backend(architecture).evaluate(Workload(stages[:1])).exits[0]
+    assert cut.energy_j < 0.99 * exits[0].energy_j
+    for name in ("energy_j", "latency_s"):
+        rates = verified["measured"]["exit_rates"]
+        verified["measured"][name] = sum(r * getattr(e, name) for r, e in zip(rates, exits, strict=True))
+    (run / "verification.json").write_text(json.dumps(results))
+    text = write_report([run]).read_text(encoding="utf-8")
+    assert "The installed backend expects" not in text
+    for number, cost in enumerate(exits, start=1):
+        assert f"leaves at exit {number}: {cost.latency_s * 1e6:.4g} \u00b5s, {cost.energy_j * 1e6:.4g} \u00b5J" in text
 
 
 def test_a_search_without_a_policy_says_so() -> None:

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Sequence
 from math import isclose
 
+from eenn_rl.cost import CostReport
 from eenn_rl.report.energy import energy_figure, energy_parts, memories_of, rates_figure
 from eenn_rl.report.gathered import Card, Example, RunReport
 from eenn_rl.report.html import Markup, join, table, tag
@@ -12,9 +13,10 @@ from eenn_rl.report.png import image_bytes
 from eenn_rl.report.svg import render
 from eenn_rl.report.timeline import timeline_figure
 from eenn_rl.report.words import elp, energy, latency, percent, percents, points
+from eenn_rl.results import Measured
 
 SAME = 1e-3
-"""Relative difference of energies that is not worth a word: figures show three to four digits."""
+"""Relative difference of energies or latencies that is not worth a word: figures show three to four digits."""
 
 
 def figure(svg: str, caption: object = "", *, wide: bool = True) -> Markup:
@@ -78,34 +80,41 @@ def _rates(item: Card, name: str) -> Markup:
 
 
 def _timeline(run: RunReport, item: Card, name: str) -> Markup:
-    if item.why_no_costs:
-        return tag("p", f"No timeline and no energies by memory: {item.why_no_costs}", class_="missing")
-    drawing = timeline_figure(item.costs, run.accelerator)
+    if item.cost is None:
+        return tag("p", f"No timeline and no energies by memory: {item.why_no_cost}", class_="missing")
+    changed = _changed(item.verified.measured, item.cost)
+    drawing = timeline_figure(item.cost.exits, item.timelines, run.accelerator)
     if drawing is None:
-        return tag("p", "This backend tells no timeline.", class_="missing")
+        return join((changed, tag("p", "This backend tells no timeline.", class_="missing")))
     caption = (
         "Cores in time, for a sample that leaves at each exit: stages and their branches, each in a colour of its own."
     )
-    return join((_changed(item), figure(render(drawing, f"{name}-timeline"), caption)))
+    return join((changed, figure(render(drawing, f"{name}-timeline"), caption)))
 
 
-def _changed(item: Card) -> Markup:
+def _changed(measured: Measured, cost: CostReport) -> Markup:
     """A warning where the backend that is installed now answers otherwise than the run's did."""
-    measured = item.verified.measured
-    now = sum(rate * cost.exits[-1].energy_j for rate, cost in zip(measured.exit_rates, item.costs, strict=True))
-    if isclose(now, measured.energy_j, rel_tol=SAME):
+    pairs = tuple(zip(measured.exit_rates, cost.exits, strict=True))
+    energy_j = sum(rate * exit_.energy_j for rate, exit_ in pairs)
+    latency_s = sum(rate * exit_.latency_s for rate, exit_ in pairs)
+    if isclose(energy_j, measured.energy_j, rel_tol=SAME) and isclose(latency_s, measured.latency_s, rel_tol=SAME):
         return Markup("")
-    told = f"The installed backend expects an energy of {energy(now)}, the run's expected {energy(measured.energy_j)}"
-    return tag("p", f"{told}: the figures below are the installed one's.", class_="warning")
+    told = (
+        f"The installed backend expects {energy(energy_j)} in {latency(latency_s)}, the run's expected "
+        f"{energy(measured.energy_j)} in {latency(measured.latency_s)}: the figures below are the installed one's."
+    )
+    return tag("p", told, class_="warning")
 
 
 def _energy(item: Card, name: str, memories: Sequence[str]) -> Markup:
-    drawing = energy_figure(item.costs[-1], memories) if item.costs else None
+    if item.cost is None:
+        return Markup("")
+    drawing = energy_figure(item.cost, memories)
     if drawing is None:
-        return tag("p", "This backend breaks energy down no further.", class_="missing") if item.costs else Markup("")
+        return tag("p", "This backend breaks energy down no further.", class_="missing")
     rows = [
         (part, *(f"{1e6 * found.get(memory, 0.0):.4g}" for memory in memories), f"{1e6 * sum(found.values()):.4g}")
-        for part, found in energy_parts(item.costs[-1])
+        for part, found in energy_parts(item.cost)
     ]
     told = "Energy by stage and memory level, for a sample that runs all of it."
     summary = tag("summary", "The same as a table (\u00b5J)")
@@ -153,5 +162,5 @@ def cards(run: RunReport, prefix: str) -> Markup:
     if not run.cards:
         advice = f"No network has been verified yet. Train the best in full with: eenn-rl verify {run.path}"
         return tag("p", advice, class_="missing")
-    memories = memories_of(item.costs[-1] for item in run.cards if item.costs)
+    memories = memories_of(item.cost for item in run.cards if item.cost)
     return join(card(run, number, item, prefix, memories) for number, item in enumerate(run.cards, start=1))

@@ -33,13 +33,14 @@ def figures_of(run: RunReport) -> Iterator[tuple[str, Drawing]]:
         if search.policy is not None:
             yield "policy-entropy", entropy_figure(search.policy)
             yield from _preferences("policy", search.policy.preferences, search.policy.windows)
-    memories = memories_of(card.costs[-1] for card in run.cards if card.costs)
+    memories = memories_of(card.cost for card in run.cards if card.cost)
     for number, card in enumerate(run.cards, start=1):
         verified = card.verified
         yield f"network-{number}", strip_figure(card.architecture, run.accelerator, verified)
         yield f"rates-{number}", rates_figure(verified.predicted.exit_rates, verified.measured.exit_rates)
-        if card.costs:
-            timeline, energy = timeline_figure(card.costs, run.accelerator), energy_figure(card.costs[-1], memories)
+        if card.cost:
+            timeline = timeline_figure(card.cost.exits, card.timelines, run.accelerator)
+            energy = energy_figure(card.cost, memories)
             yield from ((f"{name}-{number}", d) for name, d in (("timeline", timeline), ("energy", energy)) if d)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_rl.architecture import Architecture
-from eenn_rl.cost import CostReport
+from eenn_rl.cost import CostReport, Span
 from eenn_rl.errors import EennError, InputFileError
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.levels import LEVEL_EDGES
@@ -38,16 +38,18 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Card:
-    """One verified architecture. `costs` [exits]: what a sample that leaves at each exit costs, with its timeline.
+    """One verified architecture, what the installed backend says of it, and test inputs by the exit where they leave.
 
-    `why_no_costs` and `why_no_examples` say what is missing, empty where nothing is.
+    `timelines` holds for each exit that of the network cut off there. `why_no_cost` and `why_no_examples` say what is
+    missing, empty where nothing is.
     """
 
     verified: Verified
     architecture: Architecture
-    costs: tuple[CostReport, ...]
+    cost: CostReport | None
+    timelines: tuple[tuple[Span, ...], ...]
     examples: tuple[tuple[Example, ...], ...]
-    why_no_costs: str
+    why_no_cost: str
     why_no_examples: str
 
 
@@ -123,26 +125,31 @@ def _cards(run: StoredRun) -> tuple[Card, ...]:
 
 def _card(run: StoredRun, verified: Verified, images: Any, why_no_images: str) -> Card:
     architecture = run.architecture(verified)
-    costs, why_no_costs = _costs(run, architecture)
+    cost, timelines, why_no_cost = _cost(run, architecture)
     examples: tuple[tuple[Example, ...], ...] = ()
     if not why_no_images:
         try:
             examples = _examples(run, verified, *images)
         except (EennError, OSError, KeyError, ValueError) as error:
             why_no_images = f"the measured outcomes of this network are not there ({error})"
-    return Card(verified, architecture, costs, examples, why_no_costs, why_no_images)
+    return Card(verified, architecture, cost, timelines, examples, why_no_cost, why_no_images)
 
 
-def _costs(run: StoredRun, architecture: Architecture) -> tuple[tuple[CostReport, ...], str]:
-    """The report of the path to each exit: that of the network cut off there. The last is the whole network's."""
+def _cost(run: StoredRun, architecture: Architecture) -> tuple[CostReport | None, tuple[tuple[Span, ...], ...], str]:
+    """The report of the whole network, and the timelines of those cut off at each exit.
+
+    What leaving at an exit costs is in the whole network's report alone: weights that stay and stages that start
+    before a branch has answered make the one cut off cheaper.
+    """
     from eenn_rl.guard import evaluate_safely
 
     try:
         backend = run.backend(architecture)
         stages = workload_of(architecture).stages
-        return tuple(evaluate_safely(backend, Workload(stages[: k + 1])) for k in range(len(stages))), ""
+        reports = [evaluate_safely(backend, Workload(stages[: k + 1])) for k in range(len(stages))]
     except EennError as error:
-        return (), str(error)
+        return None, (), str(error)
+    return reports[-1], tuple(report.timeline for report in reports), ""
 
 
 def _test_images(run: StoredRun) -> tuple[Any, str]:
