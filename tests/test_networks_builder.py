@@ -8,6 +8,7 @@ from eenn_rl.branches import BRANCHES
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.networks.builder import Network, all_heads, heads_of, path_of
 from eenn_rl.networks.layers import QuantisedLayer, roles
+from eenn_rl.networks.quantise import refreshing
 from eenn_rl.zoo import BACKBONES, make_backbone
 from network_samples import MIXED, architecture, small_backbone
 
@@ -97,6 +98,17 @@ def test_roles_follow_the_graph() -> None:
     assert not hasattr(of["exit0.pool"], "output")
     assert hasattr(of["classifier.pool"], "output")
     assert of["classifier.pool"].output.signed
+
+
+def test_a_pool_of_the_image_keeps_its_signs() -> None:
+    """A normalised image is negative where it is dark: its average is too, not cut off at 0."""
+    pool = Layer("p", "pool", 1, 1, 1, (4, 4), (2, 2), (2, 2), (2, 2), pooling="average")
+    conv = Layer("c", "conv", 1, 1, 8, (2, 2), (2, 2), reads=("p",), activation="relu")
+    layer = QuantisedLayer(pool, roles((pool, conv), ["c"])["p"], (8,))
+    image = torch.linspace(-2, 2, 16).view(1, 1, 4, 4)
+    with refreshing(layer):
+        found = layer([image], 8)
+    assert torch.allclose(found, torch.nn.functional.avg_pool2d(image, 2), atol=0.05)
 
 
 def test_path_and_heads_of_an_architecture() -> None:

@@ -52,7 +52,7 @@ def roles(layers: Sequence[Layer], sinks: Iterable[str]) -> dict[str, Role]:
         found[layer.name] = Role(
             normalised=layer.kind in ("conv", "depthwise") or (layer.kind == "linear" and not logits),
             quantised=not (logits or accumulates or (pool and layer.pooling == "max")),
-            signed=(source.signed if source else False) if pool else layer.activation == "none",
+            signed=(source is None or source.signed) if pool else layer.activation == "none",  # an image has signs
         )
     return found
 
