@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from eenn_multicore.backend import MulticoreBackend  # noqa: E402
 from eenn_rl.architecture import Architecture, Exit  # noqa: E402
-from eenn_rl.backbone import Backbone  # noqa: E402
+from eenn_rl.backbone import Backbone, Layer  # noqa: E402
 from eenn_rl.cost_report import run_cost  # noqa: E402
 from eenn_rl.errors import InputFileError, InvalidValueError  # noqa: E402
 from eenn_rl.export_onnx import (  # noqa: E402
@@ -375,6 +375,51 @@ def test_a_foreign_model_is_read_as_layers() -> None:
     assert set(added.reads) == {"first", "conv2"}
     assert (pool.kind, pool.pooling, pool.kernel) == ("pool", "average", (5, 5))
     assert (last.kind, last.in_channels, last.out_channels, last.reads) == ("linear", 8, 5, ("pool",))
+
+
+def foreign(nodes: list[Any], shapes: dict[str, tuple[int, ...]], **constants: np.ndarray) -> Any:
+    """A model that makes `y` of `x`."""
+    helper, kinds = onnx.helper, onnx.TensorProto
+    x, y = (helper.make_tensor_value_info(name, kinds.FLOAT, shapes[name]) for name in "xy")
+    held = [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "g", [x], [y], held)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def test_weights_stand_on_the_right() -> None:
+    """A matrix product whose constant is its first input is refused: its rows are no batch."""
+    node = onnx.helper.make_node("MatMul", ["w", "x"], ["y"], name="c")
+    model = foreign([node], {"x": (16, 3), "y": (5, 3)}, w=np.zeros((5, 16), np.float32))
+    with pytest.raises(InputFileError, match=r"node 'c' cannot be read: second input must be a constant, the weights"):
+        layers_of_model(model, "model.onnx")
+
+
+def padded(pads: list[int], *, written: bool = False, own: int = 0, **attributes: Any) -> tuple[Layer, ...]:
+    """A 7x7 convolution of stride 2 behind a Pad, whose amounts a Constant node writes or the file holds."""
+    make, amounts = onnx.helper.make_node, np.array(pads)
+    nodes = [make("Constant", [], ["p"], value=onnx.numpy_helper.from_array(amounts))] if written else []
+    nodes.append(make("Pad", ["x", "p"], ["xp"], name="pad", **attributes))
+    nodes.append(make("Conv", ["xp", "w"], ["y"], name="c", strides=[2, 2], pads=[own] * 4))
+    held = {} if written else {"p": amounts}
+    shapes = {"x": (1, 3, 224, 224), "y": (1, 8, 112, 112)}
+    return layers_of_model(foreign(nodes, shapes, w=np.zeros((8, 3, 7, 7), np.float32), **held), "model.onnx")
+
+
+@pytest.mark.parametrize("written", [True, False])
+@pytest.mark.parametrize("own", [0, 1, 3])
+def test_a_pad_before_a_convolution_is_padding(own: int, *, written: bool) -> None:
+    """What a Pad node adds in height and width counts as the convolution's own padding."""
+    ahead = 3 - own
+    (layer,) = padded([0, 0, ahead, ahead, 0, 0, ahead, ahead], written=written, own=own)
+    assert (layer.in_size, layer.out_size, layer.padding) == ((224, 224), (112, 112), (3, 3))
+
+
+def test_other_pads_are_refused() -> None:
+    """Reflections and padded channels are no layer's padding."""
+    with pytest.raises(InputFileError, match="mode of Pad 'pad' must be constant, found 'reflect'"):
+        padded([0, 0, 3, 3, 0, 0, 3, 3], mode="reflect")
+    with pytest.raises(InputFileError, match="pads of Pad 'pad' must be a constant of 8 numbers"):
+        padded([0, 0, 3, 3, 0, 1, 3, 3])
 
 
 def test_the_manifest_is_plain_json(from_run: Path) -> None:

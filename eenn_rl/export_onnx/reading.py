@@ -120,6 +120,11 @@ class _Reader:
         self.source, self.graph, self._onnx = source, model.graph, onnx
         self._shapes = _shapes(model.graph)
         self._constants = {tensor.name: tensor for tensor in model.graph.initializer}
+        self._constants |= {
+            node.output[0]: item.t
+            for node in model.graph.node if node.op_type == "Constant"
+            for item in node.attribute if item.name == "value"
+        }  # fmt: skip
         self._fixed = set(self._constants)
         self._writer: dict[str, str] = {}
         """The layer behind each tensor; an input of the graph that another graph's layer wrote counts as that layer."""
@@ -181,6 +186,8 @@ class _Reader:
         into, out = self._shapes[data[0]], self._shapes[node.output[0]]
         activation = self._activation(node.output[0])
         if node.op_type in ("Gemm", "MatMul"):
+            weights = node.input[1]
+            check(weights in self._fixed, "second input", weights, "a constant, the weights (transpose the product)")
             check(len(into) == 2, "matrix product's input", into, "of two dimensions")
             return Layer(name, "linear", 1, into[1], out[1], (1, 1), (1, 1), reads=reads[:1], activation=activation)
         size = (out[2], out[3]) if len(out) == 4 else (1, 1)
@@ -189,17 +196,15 @@ class _Reader:
     def _spatial(self, node: Any, name: str, data: str, reads: tuple[str, ...]) -> Layer:
         """A convolution or a pool."""
         attributes = {item.name: self._onnx.helper.get_attribute_value(item) for item in node.attribute}
-        into, out = self._shapes[data], self._shapes[node.output[0]]
-        pad_source = self._unpadded(data)
-        if pad_source is not None:
-            into = self._shapes[pad_source]
+        source, ahead = self._unpadded(data)
+        into, out, padded = self._shapes[source], self._shapes[node.output[0]], self._shapes[data]
         in_size, out_size = (into[2], into[3]), (out[2], out[3])
         whole = node.op_type.startswith("Global")
         weight = self._shapes[node.input[1]] if node.op_type == "Conv" else ()
         kernel = in_size if whole else _pair(attributes.get("kernel_shape") or weight[2:])
         check(all(d == 1 for d in attributes.get("dilations", ())), "dilations", attributes.get("dilations"), "1")
         stride = in_size if whole else _pair(attributes.get("strides") or (1, 1))
-        padding = (0, 0) if whole else _padding(attributes, in_size, out_size, kernel, stride)
+        padding = (0, 0) if whole else _padding(ahead, attributes, (padded[2], padded[3]), out_size, kernel, stride)
         groups = int(attributes.get("group", 1))
         kind: LayerKind = "pool" if node.op_type in POOLS else "conv"
         if kind == "conv" and groups == into[1] == out[1] and groups > 1:
@@ -209,9 +214,19 @@ class _Reader:
             self._activation(node.output[0]), POOLS.get(node.op_type, "max"),
         )  # fmt: skip
 
-    def _unpadded(self, value: str) -> str | None:
-        """What a Pad node reads, if one wrote `value`."""
-        return next((node.input[0] for node in self.graph.node if node.op_type == "Pad" and value in node.output), None)
+    def _unpadded(self, value: str) -> tuple[str, tuple[int, ...]]:
+        """What the Pad node that wrote `value` reads, and what it adds (top, left, bottom, right); else `value`, 0s."""
+        node = next((node for node in self.graph.node if node.op_type == "Pad" and value in node.output), None)
+        if node is None:
+            return value, (0, 0, 0, 0)
+        attributes = {item.name: self._onnx.helper.get_attribute_value(item) for item in node.attribute}
+        mode = attributes.get("mode", b"constant").decode()
+        check(mode == "constant", f"mode of Pad {node.name!r}", mode, "constant")
+        held = self._constants.get(node.input[1]) if len(node.input) > 1 else None
+        pads = tuple(attributes.get("pads", ()) if held is None else self._onnx.numpy_helper.to_array(held).tolist())
+        spatial = len(node.input) < 4 and len(pads) == 8 and not any((*pads[:2], *pads[4:6]))
+        check(spatial, f"pads of Pad {node.name!r}", pads, "a constant of 8 numbers, 0 but for height and width")
+        return node.input[0], (*pads[2:4], *pads[6:])
 
     def _activation(self, value: str) -> Activation:
         """The activation that follows `value`, past normalisation; relu6 is a Clip to 0..6, or Relu and Min with 6."""
@@ -258,12 +273,16 @@ def _pair(values: Iterable[Any]) -> Size:
     return pair[0], pair[1]
 
 
-def _padding(attributes: Mapping[str, Any], in_size: Size, out_size: Size, kernel: Size, stride: Size) -> Size:
-    """Padding on each side; what the end has more is told by the sizes."""
+def _padding(
+    ahead: Iterable[int], attributes: Mapping[str, Any], in_size: Size, out_size: Size, kernel: Size, stride: Size
+) -> Size:
+    """Padding on each side, with what a Pad node added `ahead`; what the end has more is told by the sizes."""
     automatic = attributes.get("auto_pad", b"NOTSET")
     if automatic in (b"SAME_UPPER", b"SAME_LOWER"):
         total = [max(0, (o - 1) * s + k - i) for i, o, k, s in zip(in_size, out_size, kernel, stride, strict=True)]
-        return total[0] // 2, total[1] // 2
-    pads = [int(value) for value in attributes.get("pads") or (0, 0, 0, 0)]
+        pads = [total[0] // 2, total[1] // 2, (total[0] + 1) // 2, (total[1] + 1) // 2]
+    else:
+        pads = [int(value) for value in attributes.get("pads") or (0, 0, 0, 0)]
     check(len(pads) == 4, "pads", pads, "four numbers")
-    return min(pads[0], pads[2]), min(pads[1], pads[3])
+    top, left, bottom, right = (own + other for own, other in zip(pads, ahead, strict=True))
+    return min(top, bottom), min(left, right)
