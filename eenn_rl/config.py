@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from eenn_rl.branches import BRANCHES
 from eenn_rl.errors import InputFileError, check, unknown_name
 from eenn_rl.guard import EVALUATION_LIMIT_S
@@ -17,7 +15,7 @@ from eenn_rl.networks.settings import TRAINING_FREE, SupernetSettings, TrainingS
 from eenn_rl.objective import Objective
 from eenn_rl.options import group, merge, option
 from eenn_rl.search import AgentSettings
-from eenn_rl.serialization import from_json, to_json
+from eenn_rl.serialization import from_json, read_yaml, to_json
 from eenn_rl.tables import ConfidenceRule
 from eenn_rl.tuning import Mode
 
@@ -107,12 +105,9 @@ PROBLEM_FIELDS = (
 
 def read_config_file(path: Path) -> dict[str, Any]:
     """The configuration in a user's JSON or YAML file, unchecked."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
-    except FileNotFoundError:
-        raise InputFileError(f"{path}: expected a configuration file, found none: check the path") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputFileError(f"{path}: expected a configuration in YAML or JSON: {error}") from None
+    if not path.exists():
+        raise InputFileError(f"{path}: expected a configuration file, found none: check the path")
+    data = read_yaml(path)
     if not isinstance(data, dict):
         raise InputFileError(f"{path}: expected a configuration (a mapping), found {type(data).__name__}")
     return data

@@ -14,13 +14,12 @@ from eenn_rl.cost_view import layers_table, network_table
 from eenn_rl.errors import check
 from eenn_rl.guard import ask_backend
 from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
-from eenn_rl.hardware.files import read_yaml
 from eenn_rl.hardware.zigzag_files import read_mapping
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.layer_file import ListedLayer, parse_layers
 from eenn_rl.onnx_file import read_onnx
 from eenn_rl.plugins import default_accelerator, make_backend
-from eenn_rl.serialization import read_json, to_json
+from eenn_rl.serialization import read_json, read_yaml, to_json
 from eenn_rl.workload import Stage, Workload, workload_of
 
 DEFAULT_BACKEND = "multicore"

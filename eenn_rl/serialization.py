@@ -1,15 +1,17 @@
-"""JSON for the frozen dataclasses: `to_json`, `from_json`, and `read_json` for a user's file.
+"""JSON for the frozen dataclasses: `to_json`, `from_json`, and `read_json` and `read_yaml` for a user's file.
 
 Validation is pydantic's, over the dataclasses' own checks: unknown keys are refused, and an error names the source, the
 key and the value.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from eenn_rl.errors import InputFileError, unknown_name
@@ -67,11 +69,21 @@ def _item_kind(kind: Any) -> Any:
 
 def read_json(path: Path) -> Any:
     """The JSON in a user's file."""
+    return _read(path, "JSON", json.loads)
+
+
+def read_yaml(path: Path) -> Any:
+    """The YAML in a user's file; JSON is YAML."""
+    return _read(path, "YAML", yaml.safe_load)
+
+
+def _read(path: Path, kind: str, parse: Callable[[str], Any]) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputFileError(f"{path}: expected a JSON file, found none: check the path") from None
+        raise InputFileError(f"{path}: expected a {kind} file, found none: check the path") from None
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputFileError(f"{path}: expected JSON, found something else: {error}") from None
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputFileError(f"{path}: expected {kind}, found something else: {reason}") from None

@@ -7,8 +7,6 @@ import hashlib
 import io
 import json
 import os
-import zipfile
-import zlib
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +18,7 @@ import numpy.typing as npt
 from eenn_rl.backbone import Backbone
 from eenn_rl.errors import InputFileError, InvalidValueError, check
 from eenn_rl.levels import LEVELS
+from eenn_rl.npz import read_arrays
 from eenn_rl.serialization import from_json, to_json
 
 ConfidenceRule = Literal["max_softmax", "margin", "entropy"]
@@ -179,7 +178,8 @@ class AccuracyTables:
     @classmethod
     def from_bytes(cls, data: bytes, source: str) -> "AccuracyTables":
         """The tables in the bytes of such a file; `source` names them in an error."""
-        arrays: dict[str, Any] = _read_arrays(data, source)
+        names = (*_ARRAYS, "meta")
+        arrays: dict[str, Any] = read_arrays(data, names, source, "accuracy tables (.npz)", MAX_BYTES)
         meta = _read_meta(arrays.pop("meta"), source)
         samples = arrays["confidence"].shape[-1] if arrays["confidence"].ndim else 0
         packed = arrays["correct"]
@@ -192,26 +192,10 @@ class AccuracyTables:
             raise InputFileError(f"{source}: {error}") from None
 
 
-def _read_arrays(data: bytes, source: str) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an .npz, none of them an object array, refused where they would unpack beyond `MAX_BYTES`."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(item.file_size for item in archive.infolist())
-        if size > MAX_BYTES:
-            raise InputFileError(f"{source}: expected at most {MAX_BYTES} bytes of tables, found {size}")
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            missing = sorted({*_ARRAYS, "meta"} - set(file.files))
-            if missing:
-                raise InputFileError(f"{source}: expected accuracy tables, found no array {missing[0]!r} in the file")
-            return {name: file[name] for name in (*_ARRAYS, "meta")}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, NotImplementedError) as error:
-        raise InputFileError(f"{source}: expected accuracy tables (.npz), found something else: {error}") from None
-
-
 def _read_meta(raw: npt.NDArray[Any], source: str) -> dict[str, Any]:
     try:
         meta = json.loads(raw.tobytes().decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputFileError(f"{source}: meta: expected JSON, found something else: {error}") from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT or meta.get("levels") != LEVELS:
         found = meta.get("format") if isinstance(meta, dict) else meta

@@ -209,6 +209,13 @@ def test_nothing_of_the_users_is_overwritten(exported: tuple[Any, Any, Path], tm
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_a_place_that_cannot_be_written_is_told(exported: tuple[Any, Any, Path]) -> None:
+    """One line where no folder can be made."""
+    architecture, network, _ = exported
+    with pytest.raises(InvalidValueError, match="/proc/out: expected a place where a folder can be made"):
+        export_network(architecture, network, deployment(architecture), Path("/proc/out"))
+
+
 def test_values_that_do_not_fit_the_exits_are_refused(exported: tuple[Any, Any, Path], tmp_path: Path) -> None:
     """One threshold too few is an error that says how many were expected, and leaves no folder."""
     architecture, network, _ = exported

@@ -1,5 +1,6 @@
 """Full training: the same from the same seed, in pieces, in one process or two."""
 
+import multiprocessing
 import resource
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,12 @@ import pytest
 import torch
 
 from eenn_rl.architecture import Architecture, Exit
-from eenn_rl.errors import InvalidValueError
+from eenn_rl.errors import FULL_DISK, EennError, InvalidValueError
 from eenn_rl.networks import graphs, loop
 from eenn_rl.networks.settings import TrainingSettings
 from eenn_rl.networks.training import train_full, train_plain
 from eenn_rl.networks.verification import train_and_measure
+from eenn_rl.progress import NullProgress
 from network_samples import FULL, MIXED, StopAt, architecture, digits, small_backbone, supernet
 
 PLAIN = replace(FULL, plain_share=0.99)
@@ -202,6 +204,39 @@ def test_a_failing_training_is_told(tmp_path: Path) -> None:
     wanted = [Architecture(architecture(*MIXED).backbone, (Exit(2, "classifier", 8, 0, 0),)), architecture(*MIXED)]
     with pytest.raises(RuntimeError, match=r"(?s)a training process failed.*Traceback"):
         train_and_measure(wanted, broken, replace(FULL, plain_share=0), 0, checkpoint_dir=tmp_path, static_bits=(4,))
+
+
+class KillOne(NullProgress):
+    """A process dies as for want of memory, once training has begun."""
+
+    def advance(self, done: float, **facts: float | str) -> None:  # noqa: ARG002 - the protocol's signature
+        multiprocessing.active_children()[0].kill()
+
+
+def test_a_killed_process_is_told(tmp_path: Path) -> None:
+    """One line says what happened and how to go on; going on ends where the uninterrupted training does."""
+    settings = replace(FULL, epochs=1, plain_share=0)
+    wanted = [architecture(*MIXED)]
+    with pytest.raises(EennError, match=r"found one killed by signal 9 .*continue the run with --resume"):
+        train_and_measure(wanted, digits(), settings, 0, KillOne(), checkpoint_dir=tmp_path, static_bits=(4,))
+    found = train_and_measure(wanted, digits(), settings, 0, checkpoint_dir=tmp_path, static_bits=(4,), workers=1)
+    fresh = train_and_measure(wanted, digits(), settings, 0, checkpoint_dir=tmp_path / "fresh", static_bits=(4,))
+    assert all((a.test.levels == b.test.levels).all() for a, b in zip(found, fresh, strict=True))
+
+
+def test_a_full_disk_in_a_process_is_told(tmp_path: Path) -> None:
+    """It reaches the caller as the error that the command line turns into one line (here: a file size limit)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        with pytest.raises(OSError, match=str(tmp_path)) as caught:
+            train_and_measure(
+                [architecture(*MIXED)], digits(), replace(FULL, epochs=1, plain_share=0), 0, checkpoint_dir=tmp_path,
+                static_bits=(4,),
+            )  # fmt: skip
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno in FULL_DISK
 
 
 def test_outcomes_are_of_the_whole_split(tmp_path: Path) -> None:

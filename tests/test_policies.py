@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import tracemalloc
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -130,6 +131,45 @@ def test_strange_policy_files_are_refused(policy_path: Path, tmp_path: Path) -> 
     np.savez(strange, **{**arrays, "info": np.frombuffer(json.dumps(info).encode(), np.uint8)})
     with pytest.raises(InputFileError, match="format"):
         load_policy(strange)
+
+
+def test_damaged_policies_are_refused(policy_path: Path, tmp_path: Path) -> None:
+    """Whatever byte is flipped: one clear line, or weights that pass every check."""
+    data, refused = policy_path.read_bytes(), 0
+    for at in np.random.default_rng(0).integers(0, len(data), 100).tolist():
+        damaged = bytearray(data)
+        damaged[at] ^= 0xFF
+        (tmp_path / "damaged.npz").write_bytes(damaged)
+        try:
+            load_policy(tmp_path / "damaged.npz")
+        except InputFileError:
+            refused += 1
+    assert refused > 80
+
+
+def test_a_policy_that_would_fill_the_memory_is_refused(policy_path: Path, tmp_path: Path) -> None:
+    """Nothing is unpacked of a file that would take too much, and of others only what a policy holds."""
+    with np.load(policy_path) as file:
+        arrays = dict(file)
+    path = tmp_path / "large.npz"
+    np.savez_compressed(path, **arrays, more=np.zeros(70_000_000, np.uint8))
+    with pytest.raises(InputFileError, match="at most 67108864 bytes, found 70"):
+        load_policy(path)
+    np.savez_compressed(path, **arrays, more=np.zeros(50_000_000, np.uint8))
+    tracemalloc.start()
+    assert load_policy(path).info == load_policy(policy_path).info
+    assert tracemalloc.get_traced_memory()[1] < 25_000_000
+    tracemalloc.stop()
+
+
+def test_a_description_that_is_no_json_is_refused(policy_path: Path, tmp_path: Path) -> None:
+    """Brackets without end too."""
+    with np.load(policy_path) as file:
+        arrays = dict(file)
+    for text in (b"{", b"[" * 100_000):
+        np.savez(tmp_path / "strange.npz", **{**arrays, "info": np.frombuffer(text, np.uint8)})
+        with pytest.raises(InputFileError, match="info: expected JSON"):
+            load_policy(tmp_path / "strange.npz")
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,14 @@ def test_a_run_without_weights_says_what_is_missing(tmp_path: Path) -> None:
     assert "<img" not in text
 
 
+def test_outcomes_cut_short_are_missing(tmp_path: Path) -> None:
+    """A damaged file of measured outcomes costs the examples, and the card says so."""
+    run = Path(shutil.copytree(small_run(), tmp_path / "run"))
+    for path in (run / "weights").glob("*.npz"):
+        path.write_bytes(path.read_bytes()[:-100])
+    assert "No example inputs: the measured outcomes" in write_report([run]).read_text(encoding="utf-8")
+
+
 def test_a_run_before_its_search_is_refused(tmp_path: Path) -> None:
     """A run folder without a log names the command that continues it."""
     run = tmp_path / "run"

@@ -1,6 +1,8 @@
 """JSON for dataclasses: there and back, and errors that name the key."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from eenn_rl.backbone import Backbone
 from eenn_rl.config import RunConfig
 from eenn_rl.errors import InputFileError, check
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator
-from eenn_rl.serialization import from_json, to_json
+from eenn_rl.serialization import from_json, read_json, read_yaml, to_json
 from eenn_rl.zoo import make_backbone
 
 
@@ -59,6 +61,17 @@ def test_an_error_names_the_key(data: Any, message: str) -> None:
     """A key that no field has, at any depth, and a value of the wrong type are told with where they stand."""
     with pytest.raises(InputFileError, match=message):
         from_json(Whole, data, "f")
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "9" * 5000, "{", "\udc80"], ids=["deep", "long", "cut", "bytes"])
+@pytest.mark.parametrize("read", [read_json, read_yaml])
+def test_what_cannot_be_parsed_is_one_line(read: Callable[[Path], Any], content: str, tmp_path: Path) -> None:
+    """Brackets without end and endless numbers too."""
+    path = tmp_path / "data"
+    path.write_text(content, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(InputFileError, match=r"data: expected (JSON|YAML), found something else: ") as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_a_constructor_refuses_is_told_in_its_own_words() -> None:

@@ -136,13 +136,23 @@ def test_flipped_bytes_never_crash(tables: AccuracyTables) -> None:
 def test_a_file_that_would_fill_the_memory_is_refused(tables: AccuracyTables, monkeypatch: pytest.MonkeyPatch) -> None:
     """The size that a file claims to unpack to is bounded before anything is unpacked."""
     monkeypatch.setattr(tables_module, "MAX_BYTES", 10_000)
-    with pytest.raises(InputFileError, match="at most 10000 bytes"):
+    with pytest.raises(InputFileError, match="of at most 10000 bytes"):
         AccuracyTables.from_bytes(tables.to_bytes(), "bomb")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("confidence.npy", bytes(100_000))
     with pytest.raises(InputFileError, match="found 100000"):
         AccuracyTables.from_bytes(buffer.getvalue(), "bomb")
+
+
+def test_a_description_without_end_is_refused(tables: AccuracyTables) -> None:
+    """JSON that nests too deep is told in one line."""
+    with np.load(io.BytesIO(tables.to_bytes())) as file:
+        arrays = {**file, "meta": np.frombuffer(b"[" * 100_000, np.uint8)}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    with pytest.raises(InputFileError, match="meta: expected JSON"):
+        AccuracyTables.from_bytes(buffer.getvalue(), "deep")
 
 
 def test_missing_files_and_folders_are_named(tables: AccuracyTables, tmp_path: Path) -> None:

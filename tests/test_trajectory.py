@@ -372,6 +372,9 @@ def test_the_reading_side_filters_and_ranks(tmp_path: Path, rng: np.random.Gener
         assert (episode.index, episode.seed) == (317, batch.seeds[317])
         assert np.array_equal(episode.observations, batch.observations[317, : batch.lengths[317]])
         assert [e.index for e in log.episodes()] == list(range(400))
+        for beyond in (-1, 400):
+            with pytest.raises(InvalidValueError, match=f"episode must be at least 0 and below 400, found {beyond}"):
+                next(log.episodes([beyond]))
         with pytest.raises(InvalidValueError, match="did you mean accuracy"):
             log.columns("acuracy")
 

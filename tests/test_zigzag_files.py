@@ -147,6 +147,12 @@ def test_mapping() -> None:
         read_mapping({"a": 1}, "C")
     with pytest.raises(InputFileError, match="such as 'K, 8', found 'K'"):
         read_mapping([{"name": "default", "spatial_mapping": {"D1": ["K"]}}], "C")
+    with pytest.raises(InputFileError, match=r"C: default: expected loops by dimension, .* found \['K', 8\]"):
+        read_mapping([{"name": "default", "spatial_mapping": ["K", 8]}], "C")
+    with pytest.raises(InputFileError, match="such as 'K, 8', found 'K, 999"):
+        read_mapping([{"name": "default", "spatial_mapping": {"D1": [f"K, {'9' * 5000}"]}}], "C")
+    with pytest.raises(InputFileError, match="C: default: memory_operand_links: expected names by operand, found 5"):
+        read_mapping([{"name": "default", "memory_operand_links": 5}], "C")
 
 
 def _stream(tmp_path: Path) -> str:
@@ -190,4 +196,12 @@ def test_stream_core_missing(tmp_path: Path) -> None:
     path = _stream(tmp_path)
     (tmp_path / "cores" / "tpu.yaml").unlink()
     with pytest.raises(InputFileError, match=r"expected the core file 'tpu\.yaml' in .*found none"):
+        load_accelerator(path)
+
+
+def test_stream_core_broken(tmp_path: Path) -> None:
+    """A core file that is no YAML is named."""
+    path = _stream(tmp_path)
+    (tmp_path / "cores" / "tpu.yaml").write_text("a: [")
+    with pytest.raises(InputFileError, match=r"tpu\.yaml: expected YAML, found something else"):
         load_accelerator(path)

@@ -1,7 +1,7 @@
 """Policies as files: an .npz of the acting network's weights and a JSON description; nothing in it is ever run."""
 
 import json
-import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from io import BytesIO
@@ -16,9 +16,12 @@ from eenn_agents.model import EpisodicPPO
 from eenn_agents.network import Actor
 from eenn_envs.layout import Layout
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError
+from eenn_rl.npz import read_arrays
 from eenn_rl.serialization import from_json, to_json
 
 FORMAT_VERSION = 2
+MOST_BYTES = 2**26
+"""Files that unpack to more than this are refused; those that are shipped stay below 2**19."""
 ACTOR = "mlp_extractor."
 CRITIC = ACTOR + "critic."
 """Where stable-baselines3's policy keeps the actor's weights; the critic's are left out."""
@@ -85,31 +88,31 @@ def save_policy(path: Path, policy: Policy) -> None:
 
 def load_policy(path: Path) -> Policy:
     """The policy in a file; raises `InputFileError` for anything that is none."""
+    if not path.exists():
+        raise InputFileError(f"{path}: expected a policy file, found none: check the path, or pretrain one")
+    (described,) = _read(path, ["info"]).values()
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        data = json.loads(arrays.pop("info").tobytes())
-    except FileNotFoundError:
-        raise InputFileError(f"{path}: expected a policy file, found none: check the path, or pretrain one") from None
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputFileError(
-            f"{path}: expected a policy (an .npz that `eenn-rl pretrain` wrote), found something else: "
-            f"{type(error).__name__}"
-        ) from None
+        data = json.loads(described.tobytes())
+    except (ValueError, RecursionError) as error:
+        raise InputFileError(f"{path}: info: expected JSON, found something else: {error}") from None
     info = from_json(PolicyInfo, data, str(path))
     if info.format_version != FORMAT_VERSION:
         raise InputFileError(
             f"{path}: expected policy format {FORMAT_VERSION}, found {info.format_version}: pretrain anew"
         )
-    return Policy(info, _checked(arrays, info.layout, path))
+    return Policy(info, _weights(path, info.layout))
+
+
+def _read(path: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+    return read_arrays(path, names, str(path), "a policy (an .npz that `eenn-rl pretrain` wrote)", MOST_BYTES)
 
 
 MOST = {"blocks": 4096, "exits": 64, "allocations": 4096, "cores": 4096}
 """More of anything is no policy: a file that claims it is refused before anything of its size is made."""
 
 
-def _checked(arrays: dict[str, Any], layout: Layout, path: Path) -> dict[str, npt.NDArray[np.float32]]:
-    """The weights, if they are those of an actor for `layout`."""
+def _weights(path: Path, layout: Layout) -> dict[str, npt.NDArray[np.float32]]:
+    """The weights in a file, if they are those of an actor for `layout`."""
     for name, most in MOST.items():
         if getattr(layout, name) > most:
             raise InputFileError(f"{path}: expected a layout of at most {most} {name}, found {getattr(layout, name)}")
@@ -118,12 +121,11 @@ def _checked(arrays: dict[str, Any], layout: Layout, path: Path) -> dict[str, np
             raise InputFileError(f"{path}: expected a layout with 1 to {MOST['exits']} {name}, found others")
     with torch.device("meta"):  # shapes alone
         state = Actor(layout).state_dict(prefix=ACTOR)
-    expected = {name: tuple(value.shape) for name, value in state.items()}
-    wanted = {name: shape for name, shape in expected.items() if not name.startswith(CRITIC)}
-    for name in sorted({*wanted, *arrays}):
-        found = arrays[name].shape if name in arrays else None
-        if found != wanted.get(name):
-            raise InputFileError(f"{path}: expected {name} of shape {wanted.get(name)}, found {found}")
+    wanted = {name: tuple(value.shape) for name, value in state.items() if not name.startswith(CRITIC)}
+    arrays = _read(path, wanted)
+    for name, shape in wanted.items():
+        if arrays[name].shape != shape:
+            raise InputFileError(f"{path}: expected {name} of shape {shape}, found {arrays[name].shape}")
     if not all(value.dtype.kind == "f" and np.isfinite(value).all() for value in arrays.values()):
         raise InputFileError(f"{path}: expected finite weights, found others: pretrain anew")
     return {name: value.astype(np.float32) for name, value in arrays.items()}

@@ -62,7 +62,12 @@ def export_network(architecture: Architecture, network: "Network", deployment: D
     _refuse_existing(folder)
     onnx = import_onnx()
     graphs = stage_graphs(architecture, network, deployment.normalisation)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise InvalidValueError(
+            f"{folder}: expected a place where a folder can be made, found {error.strerror}: choose another folder"
+        ) from None
     try:
         stages = tuple(_write_stage(partial, k, item, architecture, deployment, onnx) for k, item in enumerate(graphs))
         manifest = _manifest(architecture, deployment, stages, graphs, str(onnx.__version__))

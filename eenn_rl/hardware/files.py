@@ -18,7 +18,7 @@ from eenn_rl.hardware.core import ArrayDimension, CoreSpec, Dataflow, OperatingP
 from eenn_rl.hardware.memory import DramSpec, MemorySpec, Operand, PortSpec, Traffic
 from eenn_rl.hardware.stream_files import is_stream, read_stream
 from eenn_rl.hardware.zigzag_files import is_core, read_zigzag
-from eenn_rl.serialization import from_json
+from eenn_rl.serialization import from_json, read_yaml
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -151,17 +151,6 @@ def _read(data: Any, path: Path, clock_hz: float | None) -> AcceleratorSpec:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputFileError(f"{path}: expected ZigZag's or Stream's format, found something else: {error!r}") from None
     return read_own(data, str(path), clock_hz)
-
-
-def read_yaml(path: Path) -> Any:
-    """The YAML in a user's file."""
-    try:
-        return yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputFileError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        first = " ".join(str(error).split())
-        raise InputFileError(f"{path}: expected YAML, found something else: {first}") from None
 
 
 def read_own(data: Any, source: str, clock_hz: float | None) -> AcceleratorSpec:

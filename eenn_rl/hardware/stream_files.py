@@ -5,13 +5,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from eenn_rl.errors import InputFileError
 from eenn_rl.hardware.accelerator import AcceleratorSpec, LinkSpec
 from eenn_rl.hardware.core import ArrayDimension, CoreSpec, Precision
 from eenn_rl.hardware.memory import DramSpec, MemorySpec, PortSpec, Traffic
 from eenn_rl.hardware.zigzag_files import PICO, dram_of, is_core, read_core, split_dram
+from eenn_rl.serialization import read_yaml
 
 AIE_ARRAY = (ArrayDimension("D1", 8), ArrayDimension("D2", 8), ArrayDimension("D3", 4))
 """An AI Engine tile: 256 8-bit MACs per cycle (AMD, AIE-ML architecture manual AM020)."""
@@ -62,7 +61,7 @@ def _described(entry: Any, source: str, folder: Path) -> tuple[dict[str, Any], s
     places = [folder / name, folder / "cores" / name.name, folder / name.name]
     for place in places:
         if place.is_file():
-            data = yaml.safe_load(place.read_text("utf-8"))
+            data = read_yaml(place)
             if isinstance(data, dict):
                 return data, str(place)
     raise InputFileError(

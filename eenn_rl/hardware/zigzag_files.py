@@ -233,11 +233,13 @@ def _old_ports(data: dict[str, Any], operands: tuple[Operand, ...], where: str) 
         yield PortSpec(port, kind, granule, width, tuple(traffic))
 
 
-def _unrolling(mapping: dict[str, Any], where: str) -> Iterator[Unrolling]:
+def _unrolling(mapping: Any, where: str) -> Iterator[Unrolling]:
+    if not isinstance(mapping, dict):
+        raise InputFileError(f"{where}: expected loops by dimension, such as D1: [K, 8], found {mapping!r}")
     for dimension, given in mapping.items():
         for text in given if isinstance(given, list) else [given]:
             loop, _, size = (part.strip() for part in str(text).partition(","))
-            if not size.isdigit():
+            if not (size.isascii() and size.isdecimal() and len(size) < 10):
                 raise InputFileError(f"{where}.{dimension}: expected a loop and a size, such as 'K, 8', found {text!r}")
             yield Unrolling(str(dimension), loop, int(size))
 
@@ -250,7 +252,9 @@ def read_mapping(data: Any, source: str) -> tuple[tuple[Dataflow, ...], tuple[st
     for entry in data:
         name = str(entry["name"])
         links = entry.get("memory_operand_links")
-        if links and dict(links) != {"O": "O", "W": "I2", "I": "I1"}:
+        if links and not isinstance(links, dict):
+            raise InputFileError(f"{source}: {name}: memory_operand_links: expected names by operand, found {links!r}")
+        if links and links != {"O": "O", "W": "I2", "I": "I1"}:
             notes.append(f"{source}: {name}: memory_operand_links other than O: O, W: I2, I: I1 are not modelled")
         if entry.get("temporal_ordering"):
             notes.append(f"{source}: {name}: a given temporal ordering is not modelled, the best order is searched")

@@ -9,10 +9,12 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ import torch
 from eenn_rl.architecture import Architecture, Exit
 from eenn_rl.backbone import Backbone
 from eenn_rl.branches import CLASSIFIER
-from eenn_rl.errors import check
+from eenn_rl.errors import FULL_DISK, EennError, check
 from eenn_rl.levels import confidence_levels
 from eenn_rl.networks.confidence import confidence, fit_temperature
 from eenn_rl.networks.data import Dataset
@@ -176,13 +178,15 @@ def _work(jobs: Sequence[_Job], dataset: Dataset, pickled: bytes, device: str, f
     shared: Supernet | None = pickle.loads(pickled)  # noqa: S301 - the parent's own
     dataset = dataset.to(device)
     for job in jobs:
-        if not _claim(job, folder):
-            continue
         try:
+            if not _claim(job, folder):
+                continue
             _finish(job, dataset, shared, folder, _FileProgress(job.file(folder, "progress"), folder / "stop", parent))
         except KeyboardInterrupt:
             return
-        except Exception:  # noqa: BLE001 - whatever it was, the parent raises it
+        except Exception as error:  # noqa: BLE001 - whatever it was, the parent raises it
+            if isinstance(error, OSError) and error.errno in FULL_DISK:
+                sys.exit(error.errno)  # there is no room for a file that says so
             job.file(folder, "error").write_text(traceback.format_exc(), encoding="utf-8")
             return
 
@@ -211,7 +215,7 @@ def _run_processes(
         while any(process.is_alive() for process in processes):
             time.sleep(POLL_S)
             progress.advance(sum(_done(job, folder) for job in jobs))
-            _raise_error(jobs, folder)
+            _raise_error(jobs, folder, processes)
     finally:
         (folder / "stop").touch()
         for process in processes:
@@ -219,13 +223,22 @@ def _run_processes(
             if process.is_alive():
                 process.terminate()
         _clear(folder)
-    _raise_error(jobs, folder)
+    _raise_error(jobs, folder, processes)
 
 
-def _raise_error(jobs: Sequence[_Job], folder: Path) -> None:
+def _raise_error(jobs: Sequence[_Job], folder: Path, processes: Sequence[SpawnProcess]) -> None:
+    """Raise what a process told in a file, or what its exit status does: a full disk, or that it was killed."""
     for job in jobs:
         if job.file(folder, "error").exists():
             raise RuntimeError("a training process failed:\n" + job.file(folder, "error").read_text(encoding="utf-8"))
+    for status in filter(None, (process.exitcode for process in processes)):
+        if status in FULL_DISK:
+            raise OSError(status, os.strerror(status), str(folder))
+        ended = f"killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        raise EennError(
+            f"expected every training process to finish, found one {ended} (perhaps memory ran out): continue the run "
+            "with --resume, with fewer --workers if need be"
+        )
 
 
 def _clear(folder: Path) -> None:

@@ -12,11 +12,13 @@ from eenn_rl.cost import CostReport, Span
 from eenn_rl.errors import EennError, InputFileError
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.levels import LEVEL_EDGES
+from eenn_rl.npz import read_arrays
 from eenn_rl.objective import Objective
 from eenn_rl.report.logged import Logged, read_logged
 from eenn_rl.results import Results, Verified
 from eenn_rl.serialization import to_json
 from eenn_rl.stored_run import StoredRun, open_stored_run
+from eenn_rl.tables import MAX_BYTES
 from eenn_rl.workload import Workload, workload_of
 
 if TYPE_CHECKING:
@@ -130,7 +132,7 @@ def _card(run: StoredRun, verified: Verified, images: Any, why_no_images: str) -
     if not why_no_images:
         try:
             examples = _examples(run, verified, *images)
-        except (EennError, OSError, KeyError, ValueError) as error:
+        except (EennError, ValueError, IndexError) as error:
             why_no_images = f"the measured outcomes of this network are not there ({error})"
     return Card(verified, architecture, cost, timelines, examples, why_no_cost, why_no_images)
 
@@ -168,9 +170,9 @@ def _test_images(run: StoredRun) -> tuple[Any, str]:
 
 def _examples(run: StoredRun, verified: Verified, images: Any, labels: Any) -> tuple[tuple[Example, ...], ...]:
     """Of the test images that leave at each exit some, evenly spread over their confidence, the surest first."""
-    path = run.weights(verified).with_suffix(".npz")
-    with np.load(path, allow_pickle=False) as arrays:
-        levels, correct = arrays["test_levels"], arrays["test_correct"]
+    path, names = run.weights(verified).with_suffix(".npz"), ("test_levels", "test_correct")
+    arrays: dict[str, Any] = read_arrays(path, names, str(path), "measured outcomes (.npz)", MAX_BYTES)
+    levels, correct = (arrays[name] for name in names)
     if levels.shape != (len(verified.thresholds), len(images)):
         return ()
     sure = LEVEL_EDGES[levels]

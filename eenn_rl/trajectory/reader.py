@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from eenn_rl.errors import unknown_name
+from eenn_rl.errors import check, unknown_name
 from eenn_rl.trajectory.checks import Guard, reading
 from eenn_rl.trajectory.distinct import first_of_each
 from eenn_rl.trajectory.front import pareto_front
@@ -167,6 +167,7 @@ class TrajectoryLog:
                 first += len(rows)
             return
         for index in indices:
+            check(0 <= index < self._length, "episode", int(index), f"at least 0 and below {self._length}")
             rows = next(self.blocks(1, start=int(index), stop=int(index) + 1))
             yield from episodes_of(rows, int(index))
 
