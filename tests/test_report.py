@@ -28,6 +28,7 @@ from eenn_rl.report.html import tag
 from eenn_rl.report.logged import WINDOWS, Cloud, first_occurrences, read_logged, staircase, thinned
 from eenn_rl.report.network import short_name
 from eenn_rl.report.png import image_bytes
+from eenn_rl.report.provenance import provenance
 from eenn_rl.report.scales import Scale, padded
 from eenn_rl.report.sections import script_json
 from eenn_rl.report.svg import render
@@ -401,6 +402,20 @@ def test_leaving_costs_what_the_whole_networks_report_says(tmp_path: Path, monke
     assert "The installed backend expects" not in text
     for number, cost in enumerate(exits, start=1):
         assert f"leaves at exit {number}: {cost.latency_s * 1e6:.4g} \u00b5s, {cost.energy_j * 1e6:.4g} \u00b5J" in text
+
+
+@pytest.mark.parametrize(
+    ("samples", "notes", "told"),
+    [
+        (360, "", "accuracy tables measured on 360 independent validation images of digits; confidence"),
+        (0, "guessed from naswot, not measured", "accuracy tables for digits, guessed from naswot, not measured; conf"),
+        (0, "", "accuracy tables for digits, not said where from; confidence"),
+    ],
+)
+def test_only_measured_tables_are_called_measured(samples: int, notes: str, told: str) -> None:
+    """Tables guessed from a training-free score are told as what they are."""
+    tables = {"dataset": "digits", "confidence_rule": "margin", "independent_samples": samples, "notes": notes}
+    assert told in provenance(replace(gather(small_run()), tables=tables), "r0")
 
 
 def test_a_search_without_a_policy_says_so() -> None:

@@ -56,11 +56,12 @@ def _versions(run: RunReport) -> list[tuple[str, str]]:
 def _estimator(run: RunReport) -> Markup:
     """What the estimator is, and how far off it was where that was measured."""
     tables = run.tables
-    samples = f"{tables['independent_samples']:,} independent " if tables.get("independent_samples") else ""
+    samples, notes = tables.get("independent_samples"), str(tables.get("notes") or "not said where from")
     data, rule = tables.get("dataset", "unknown data"), tables.get("confidence_rule", "unknown")
-    origin = f"Estimator: accuracy tables measured on {samples}validation images of {data}"
-    told = [f"{origin}, confidence rule {rule}, fingerprint {run.fingerprint[:16]}."]
-    if tables.get("notes"):
+    # Whatever measures says on how many images; guesses and made-up tables say what they are in their notes.
+    origin = f"measured on {samples:,} independent validation images of {data}" if samples else f"for {data}, {notes}"
+    told = [f"Estimator: accuracy tables {origin}; confidence rule {rule}, fingerprint {run.fingerprint[:16]}."]
+    if samples and tables.get("notes"):
         told.append(str(tables["notes"]))
     if run.cards:
         offsets = [c.verified.measured.accuracy - c.verified.predicted.accuracy for c in run.cards]
