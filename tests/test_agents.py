@@ -23,7 +23,7 @@ from eenn_agents.model import build_model
 from eenn_agents.moves import distinct, mutate, neighbours
 from eenn_agents.ppo import PolicyAndLocal
 from eenn_agents.registry import agent_maker, agent_names
-from eenn_agents.search import search
+from eenn_agents.search import IDLE_ROUNDS, search
 from eenn_agents.surrogate import LEAST, STAYING, _posterior, expected_gains, features
 from eenn_envs import EENNEnv, EENNVectorEnv
 from eenn_envs.core import Problem
@@ -179,6 +179,51 @@ def test_a_finished_search_is_not_searched_again(tmp_path: Path) -> None:
     again = search("local", Synthetic(synthetic.space()), SETTINGS, 0, kept, checkpoint=path)
     assert not kept.batches
     assert np.array_equal(first.history.genomes, again.history.genomes)
+
+
+class Repeating:
+    """An agent with nothing new to say after its first word."""
+
+    def __init__(self, task: Task) -> None:
+        self.genomes, self.asked, self.patience = next(task.space.enumerate())[:1], 0, 10**9
+
+    def ask(self) -> np.ndarray:
+        if self.asked == self.patience:
+            raise InterruptedHereError
+        self.asked += 1
+        return self.genomes
+
+    def tell(self, genomes: np.ndarray, rewards: np.ndarray) -> None:
+        pass
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("counted", "rounds"), [(True, IDLE_ROUNDS + 1 - 150), (False, IDLE_ROUNDS)])
+def test_idle_rounds_count_on_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: int, *, counted: bool
+) -> None:
+    """A resumed search gives up after as many rounds as one without interruption; older checkpoints count anew."""
+    agents: list[Repeating] = []
+
+    def make(task: Task) -> Repeating:
+        agents.append(Repeating(task))
+        agents[0].patience = 150
+        return agents[-1]
+
+    monkeypatch.setattr("eenn_agents.search.SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("eenn_agents.search.agent_maker", lambda _: make)
+    path = tmp_path / "search.pt"
+    with pytest.raises(InterruptedHereError):
+        search("repeating", Synthetic(synthetic.space()), SETTINGS, 0, checkpoint=path)
+    if not counted:
+        files.save(path, {name: part for name, part in files.load(path).items() if name != "idle"})
+    assert search("repeating", Synthetic(synthetic.space()), SETTINGS, 0, checkpoint=path).stopped == "exhausted"
+    assert agents[1].asked == rounds
 
 
 def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:

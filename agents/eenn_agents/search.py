@@ -78,6 +78,7 @@ class _Run:
         }
         self._patience = settings.patience
         self._saved = time.monotonic()
+        self._idle = 0
 
     def resume(self) -> None:
         if self._path is None or not self._path.exists():
@@ -91,16 +92,17 @@ class _Run:
             )
         self._ledger.restore(state["ledger"])
         self._agent.restore(state["agent"])
+        self._idle = state.get("idle", 0)  # earlier checkpoints did not count on
 
     def finish(self) -> Stopped:
-        idle, size = 0, self._ledger.evaluator.space.size
-        while self._ledger.left > 0 and len(self._ledger) < size and idle < IDLE_ROUNDS and not self._stale():
+        size = self._ledger.evaluator.space.size
+        while self._ledger.left > 0 and len(self._ledger) < size and self._idle < IDLE_ROUNDS and not self._stale():
             before = len(self._ledger)
             genomes = self._agent.ask()
             if not len(genomes):
                 break
             self._agent.tell(genomes, self._ledger.evaluate(genomes))
-            idle = 0 if len(self._ledger) > before else idle + 1
+            self._idle = 0 if len(self._ledger) > before else self._idle + 1
             self._report()
             if time.monotonic() - self._saved > SAVE_EVERY_S:
                 self._save()
@@ -116,8 +118,8 @@ class _Run:
     def _save(self) -> None:
         self._saved = time.monotonic()
         if self._path is not None:
-            state = {"identity": self._identity, "ledger": self._ledger.state(), "agent": self._agent.state()}
-            files.save(self._path, state)
+            ledger, agent = self._ledger.state(), self._agent.state()
+            files.save(self._path, {"identity": self._identity, "ledger": ledger, "agent": agent, "idle": self._idle})
 
     def _report(self) -> None:
         best = self._ledger.best
