@@ -38,11 +38,6 @@ class RunFolder:
         return self.path / "trajectories.h5"
 
     @property
-    def policy(self) -> Path:
-        """The trained policy."""
-        return self.path / "policy.npz"
-
-    @property
     def search(self) -> Path:
         """The best architectures found; present once the search is done."""
         return self.path / "search.json"

@@ -22,7 +22,6 @@ from eenn_rl.hardware import AcceleratorSpec
 Genomes = npt.NDArray[np.int16]
 LOCATION, BRANCH, BITS, CORE, BRANCH_CORE = range(5)
 """Columns of a genome's row."""
-FIELDS = ("location", "branch", "bits", "core", "branch_core")
 
 
 @dataclass(frozen=True)

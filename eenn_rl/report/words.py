@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from eenn_rl.architecture import Architecture
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.report.network import allocation_name
 
@@ -38,16 +37,6 @@ def latency(value: float) -> str:
 def elp(value: float) -> str:
     """An energy-latency product in nJ s."""
     return f"{value * 1e9:.4g}\u00a0nJ\u202fs"
-
-
-def architecture_lines(architecture: Architecture, accelerator: AcceleratorSpec) -> list[str]:
-    """One line per exit."""
-    lines = []
-    for exit_ in architecture.exits:
-        block = architecture.backbone.blocks[exit_.location].name
-        stage, branch = (allocation_name(accelerator, index) for index in (exit_.core, exit_.branch_core))
-        lines.append(f"after {block}: {exit_.branch}, {exit_.bits} bits, stage on {stage}, branch on {branch}")
-    return lines
 
 
 def genome_text(
