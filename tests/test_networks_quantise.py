@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eenn_rl.integers import activation_range
 from eenn_rl.networks.quantise import (
     ActivationQuantiser,
-    activation_range,
     best_step,
     quantise_activation,
     quantise_weight,

@@ -25,7 +25,7 @@ from eenn_rl.report.energy import energy_by_memory, energy_figure, memories_of, 
 from eenn_rl.report.front import MEASURES, MOST_POINTS, choose
 from eenn_rl.report.gathered import gather
 from eenn_rl.report.html import tag
-from eenn_rl.report.logged import WINDOWS, Cloud, first_occurrences, read_logged, staircase, thinned
+from eenn_rl.report.logged import WINDOWS, Cloud, read_logged, staircase, thinned
 from eenn_rl.report.network import short_name
 from eenn_rl.report.png import image_bytes
 from eenn_rl.report.provenance import provenance
@@ -247,18 +247,6 @@ def test_few_points_are_all_drawn() -> None:
     chosen = choose(cloud)
     assert len(chosen.cloud) == 300
     assert (chosen.stands_for == 1).all()
-
-
-def test_distinct_architectures_are_the_logs() -> None:
-    """First occurrences equal those of the log's own reading API."""
-    with open_log(small_run() / "trajectories.h5") as log:
-        wanted = log.distinct()
-        genomes = log.columns("architecture")["architecture"]
-    doubled = np.concatenate([genomes, genomes])
-    assert first_occurrences(doubled).tolist() == wanted.tolist()
-    wide = genomes.astype(np.int16)
-    wide[0, 0, 0] = 300  # beyond a byte
-    assert first_occurrences(wide).tolist() == list(range(len(wide)))
 
 
 def test_a_million_architectures_are_thinned_quickly() -> None:

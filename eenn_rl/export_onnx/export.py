@@ -12,7 +12,7 @@ from eenn_rl.architecture import Architecture
 from eenn_rl.cost import CostReport
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError, check
 from eenn_rl.export_onnx.dependency import import_onnx
-from eenn_rl.export_onnx.graph import activation_range, storage_type
+from eenn_rl.export_onnx.graph import storage_type
 from eenn_rl.export_onnx.manifest import (
     FILE_NAME,
     FORMAT,
@@ -26,6 +26,7 @@ from eenn_rl.export_onnx.manifest import (
 )
 from eenn_rl.export_onnx.stages import Normalisation, StageGraphs, stage_graphs
 from eenn_rl.hardware import AcceleratorSpec
+from eenn_rl.integers import activation_range
 from eenn_rl.results import Verified
 from eenn_rl.run_folder import write_json
 from eenn_rl.serialization import to_json

@@ -15,14 +15,10 @@ from eenn_rl.backbone import Layer
 from eenn_rl.export_onnx.dependency import import_onnx
 from eenn_rl.export_onnx.manifest import HANDED_ON, OPSET, TensorInfo
 from eenn_rl.export_onnx.parameters import LayerParameters
+from eenn_rl.integers import activation_range
 
 IR_VERSION = 10
 PRODUCER = "eenn-rl"
-
-
-def activation_range(bits: int, *, signed: bool) -> tuple[int, int]:
-    """Least and greatest integer of an activation at `bits`."""
-    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
 
 
 def storage_type(bits: int, *, signed: bool) -> str:

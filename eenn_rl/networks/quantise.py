@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from eenn_rl.integers import activation_range
+
 GAUSSIAN_STEP = {1: 1.5958, 2: 0.9957, 3: 0.5860, 4: 0.3352, 5: 0.1881, 6: 0.1041, 7: 0.0569, 8: 0.0308}
 """Step of the uniform quantiser of 2^bits levels with least mean squared error for a unit Gaussian.
 
@@ -50,11 +52,6 @@ def quantise_weight(weight: Tensor, bits: int) -> Tensor:
     """`weight` at `bits`, the same shape; at most 2^bits values per output channel."""
     quantised: Tensor = _RoundWeight.apply(weight, weight_step(weight, bits), 2 ** (bits - 1))  # type: ignore[no-untyped-call]
     return quantised
-
-
-def activation_range(bits: int, *, signed: bool) -> tuple[int, int]:
-    """Least and greatest integer of an activation at `bits`."""
-    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
 
 
 class _RoundActivation(torch.autograd.Function):

@@ -85,18 +85,6 @@ class Logged:
     seconds: float
 
 
-def first_occurrences(genomes: npt.NDArray[np.int16]) -> Indices:
-    """Rows of the first episode of every distinct architecture, in order."""
-    flat = np.ascontiguousarray(genomes.reshape(len(genomes), -1))
-    if not len(flat):
-        return np.zeros(0, np.intp)
-    # Genomes are small numbers: packed into bytes they sort several times faster.
-    if flat.min() >= -1 and flat.max() < 255:
-        flat = (flat + 1).astype(np.uint8)
-    keys = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1]))).ravel()
-    return np.sort(np.unique(keys, return_index=True)[1])
-
-
 def staircase(accuracy: Floats, cost: Floats) -> Indices:
     """The Pareto front of high accuracy and low cost, by falling accuracy; of equal points the first."""
     known = np.flatnonzero(np.isfinite(accuracy) & np.isfinite(cost))
@@ -147,7 +135,7 @@ def read_logged(log: "TrajectoryLog") -> Logged:
     """Everything for the report of one log."""
     names = ("architecture", "feasible", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction")
     columns = log.columns(*names)
-    rows = first_occurrences(columns["architecture"])
+    rows = log.distinct()
     cloud = Cloud(*(columns[name][rows] for name in names[:-1]))
     meta = log.meta
     broken, failing = _broken(log, rows, meta.violations)
