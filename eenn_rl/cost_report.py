@@ -23,6 +23,8 @@ from eenn_rl.serialization import read_json, read_yaml, to_json
 from eenn_rl.workload import Stage, Workload, workload_of
 
 DEFAULT_BACKEND = "multicore"
+DEFAULT_BITS = 8
+"""Of an ONNX network that states none."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -37,14 +39,15 @@ class LayerCosting(Protocol):
 
 def run_cost(
     file: Path | str, accelerator: str | None = None, backend: str | None = None, core: int | None = None,
-    mapping: Path | str | None = None, as_json: bool = False, clock_hz: float | None = None,
+    mapping: Path | str | None = None, as_json: bool = False, clock_hz: float | None = None, bits: int | None = None,
 ) -> str:  # fmt: skip
     """What `file` (layers, an architecture, an ONNX network or an exported folder) costs, as a table or as JSON text.
 
     None for `accelerator` and `backend`: those that a folder was exported for; for files the usual backend, and the
-    backend's own accelerator.
+    backend's own accelerator. `bits` are those of an ONNX network; None: those that it states, else 8.
     """
     path = Path(file)
+    check(bits is None or path.suffix == ".onnx", "--bits", bits, "left out: only an ONNX network has none of its own")
     if path.is_dir():
         return _exported(path, accelerator, backend, core, mapping, as_json=as_json, clock_hz=clock_hz)
     backend = backend or DEFAULT_BACKEND
@@ -55,10 +58,12 @@ def run_cost(
     spec = with_mapping(spec, mapping)
     _check_core(spec, core)
     if path.suffix == ".onnx":
-        layers, notes = read_onnx(path)
+        layers, stated, notes = read_onnx(path)
+        if bits is None and stated is None:
+            notes = (*notes, f"{path}: states no bits, costed at {DEFAULT_BITS}: --bits says otherwise")
         warn(notes)
         place = _allocation(spec, core)
-        workload = Workload((Stage(layers, (), 8, place, place),))
+        workload = Workload((Stage(layers, (), bits or stated or DEFAULT_BITS, place, place),))
         return _network(ask_backend(backend, _backend(backend, spec, layers), workload), spec, as_json=as_json)
     data = read_json(path)
     if isinstance(data, list):
@@ -69,7 +74,7 @@ def run_cost(
             else layers_table(costs, spec)
         )
     architecture = architecture_from_json(_architecture(data), str(path))
-    workload = _placed(workload_of(architecture), spec, core)
+    workload = _placed(workload_of(architecture), spec, core, f"{path}: ")
     report = ask_backend(backend, make_backend(backend, spec, architecture.backbone), workload)
     return _network(report, spec, as_json=as_json)
 
@@ -99,7 +104,7 @@ def _check_core(spec: AcceleratorSpec, core: int | None) -> None:
         check(0 <= core < len(spec.cores), "--core", core, bound)
 
 
-def _placed(workload: Workload, spec: AcceleratorSpec, core: int | None) -> Workload:
+def _placed(workload: Workload, spec: AcceleratorSpec, core: int | None, where: str = "") -> Workload:
     """The workload with everything on `core`; or as it is, on allocations that there are."""
     if core is not None:
         place = _allocation(spec, core)
@@ -107,12 +112,18 @@ def _placed(workload: Workload, spec: AcceleratorSpec, core: int | None) -> Work
     last = len(spec.allocations) - 1
     for k, stage in enumerate(workload.stages):
         for name in ("core", "branch_core"):
-            check(getattr(stage, name) <= last, f"exit {k}: {name}", getattr(stage, name), f"at most {last}")
+            check(getattr(stage, name) <= last, f"{where}exit {k}: {name}", getattr(stage, name),
+                  f"at most {last} on {spec.name} (--core N puts everything on core N)")  # fmt: skip
     return workload
 
 
 def _architecture(data: Any) -> Any:
-    """The architecture itself, also where it stands under that key, as in what `show --json` prints."""
+    """The architecture itself, also out of what `show --json` prints: the best verified one, else the search's best."""
+    if isinstance(data, dict):
+        search = data.get("search")
+        found = data.get("verified") or (search.get("candidates") if isinstance(search, dict) else None)
+        if isinstance(found, list) and found:
+            data = found[0]
     return data["architecture"] if isinstance(data, dict) and "architecture" in data else data
 
 
@@ -153,6 +164,10 @@ def cost_layers(
 ) -> tuple[LayerCost, ...]:
     """Each layer alone, on `core` or where its kind runs."""
     made = _backend(backend, spec, tuple(entry.layer for entry in listed))
+    for entry in listed:
+        where = spec.cores[_core_of(spec, entry.layer, core)]
+        check(entry.bits in where.supported_bits, f"bits of layer {entry.layer.name!r}", entry.bits,
+              f"those of core {where.name}, one of {where.supported_bits}")  # fmt: skip
     if isinstance(made, LayerCosting):
         return tuple(made.cost_layer(e.layer, e.bits, _core_of(spec, e.layer, core)) for e in listed)
     place = _allocation(spec, core)

@@ -21,7 +21,8 @@ class ListedLayer:
 def parse_layers(data: Any, source: str) -> tuple[ListedLayer, ...]:
     """The layers of a JSON list; errors name the entry, the key, the value and the bound."""
     if not isinstance(data, list) or not data:
-        raise InputFileError(f"{source}: expected a list of layers, found {type(data).__name__}")
+        found = "an empty one" if isinstance(data, list) else type(data).__name__
+        raise InputFileError(f"{source}: expected a list of layers, found {found}")
     return tuple(_layer(entry, f"{source}: layer {place}") for place, entry in enumerate(data))
 
 

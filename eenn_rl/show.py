@@ -30,10 +30,13 @@ def read_found(folder: RunFolder) -> Found | None:
 
 
 def results_json(folder: RunFolder) -> dict[str, Any]:
-    """The results as plain data; `phase` tells how far an unfinished run has come."""
-    results = read_results(folder)
+    """The results as plain data; `phase` tells how far an unfinished run has come, `search` what the search found."""
+    results, found = read_results(folder), read_found(folder)
     empty: dict[str, Any] = {"static": None, "static_best_bits": None, "verified": []}
-    return {"run": str(folder.path), "phase": folder.phase, **(to_json(results) if results else empty)}
+    search = to_json(found) if found else None
+    return {
+        "run": str(folder.path), "phase": folder.phase, **(to_json(results) if results else empty), "search": search
+    }  # fmt: skip
 
 
 def show(path: Path) -> None:
@@ -199,7 +202,8 @@ def _remarks(results: Results) -> list[Text]:
 
 def _advice(results: Results) -> list[str]:
     if not results.verified:
-        return ["no feasible architecture was found: a larger --evaluations or --accuracy-tolerance may help"]
+        help_ = "a larger --budget may help, or looser bounds (eenn-rl report RUN shows which were broken)"
+        return [f"the search found no feasible network with early exits: {help_}"]
     if results.verified[0].feasible:
         return []
     better = next((rank for rank, item in enumerate(results.verified, start=1) if item.feasible), None)

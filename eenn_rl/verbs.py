@@ -247,6 +247,7 @@ def _cost_options(parser: Parser) -> None:
     )
     parser.add_argument("--mapping", type=Path, metavar="FILE", help="ZigZag mapping file")
     parser.add_argument("--clock-hz", type=float, metavar="X", help="clock of an accelerator file that names none")
+    parser.add_argument("--bits", type=_natural, metavar="N", help="of an ONNX network (default: as it states, else 8)")
     parser.add_argument("--json", action="store_true", help="for a program")
 
 
@@ -256,7 +257,7 @@ def _cost(arguments: Arguments) -> int:
     print(
         run_cost(
             arguments.file, arguments.accelerator, arguments.backend, arguments.core, arguments.mapping,
-            as_json=arguments.json, clock_hz=arguments.clock_hz,
+            as_json=arguments.json, clock_hz=arguments.clock_hz, bits=arguments.bits,
         )
     )  # fmt: skip
     return 0

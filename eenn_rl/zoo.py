@@ -156,9 +156,10 @@ def _own_backbone(name: str, input_shape: Shape, num_classes: int) -> Backbone:
     except EennError:
         raise
     except Exception as error:
+        hint = ": install it, or set PYTHONPATH to its folder" if isinstance(error, ModuleNotFoundError) else ""
         raise InvalidValueError(
             f"{what}: expected an importable module with a function of (input_shape, num_classes), found "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__}: {error}{hint}"
         ) from error
     if isinstance(made, Backbone):
         return made

@@ -11,7 +11,7 @@ from eenn_multicore.backend import MulticoreBackend
 from eenn_rl.architecture_file import read_architecture
 from eenn_rl.cost_report import run_cost
 from eenn_rl.cost_view import quantity
-from eenn_rl.errors import BackendError, EennError, InputFileError, MissingDependencyError
+from eenn_rl.errors import BackendError, EennError, InputFileError, InvalidValueError, MissingDependencyError
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.layer_file import parse_layers
 from eenn_rl.workload import workload_of
@@ -111,7 +111,8 @@ OWN_CHIP = """
 @hookimpl
 def eenn_rl_default_accelerator():
     from eenn_rl.hardware import AcceleratorSpec, ArrayDimension, CoreSpec, Precision
-    core = CoreSpec("tiny", "compute", (ArrayDimension("units", 4),), (), (Precision(4, 1e-12), Precision(8, 1e-12)))
+    widths = tuple(Precision(bits, 1e-12) for bits in (2, 4, 8))
+    core = CoreSpec("tiny", "compute", (ArrayDimension("units", 4),), (), widths)
     return AcceleratorSpec("tinychip", (core,))
 """
 
@@ -160,6 +161,27 @@ def test_broken_layer(tmp_path: Path, entry: dict[str, Any], message: str) -> No
         run_cost(path)
     assert f"{path}: layer 0: " in str(caught.value)
     assert message in str(caught.value)
+
+
+def test_bits_are_those_of_the_core(tmp_path: Path) -> None:
+    """Layers at bits that their core lacks are refused; so is `--bits` for what has bits of its own."""
+    path = _file(tmp_path, [LAYERS[0] | {"bits": 3}])
+    with pytest.raises(InvalidValueError, match=r"bits of layer 'c' must be those of core core0, one of \(2, 4, 8\), "):
+        run_cost(path)
+    with pytest.raises(InvalidValueError, match="--bits must be left out"):
+        run_cost(_file(tmp_path, LAYERS), bits=4)
+
+
+def test_what_show_prints_can_be_costed(tmp_path: Path) -> None:
+    """Of a run's whole JSON the best verified architecture is taken, else the best of the search."""
+    alone = run_cost(_file(tmp_path, ARCHITECTURE), as_json=True)
+    for told in (
+        {"run": "r", "verified": [{"architecture": ARCHITECTURE}, {}], "search": None},
+        {"run": "r", "verified": [], "search": {"candidates": [{"architecture": ARCHITECTURE}]}},
+    ):
+        assert run_cost(_file(tmp_path, told), as_json=True) == alone
+    with pytest.raises(InputFileError, match="expected an architecture"):
+        run_cost(_file(tmp_path, {"run": "r", "verified": [], "search": None}))
 
 
 @pytest.mark.parametrize("data", [[], {"a": 1}, [3], [{"name": "x"}]])
@@ -212,6 +234,13 @@ def test_onnx(tmp_path: Path) -> None:
     layers = [layer for layer in found["stages"][0]["layers"] if not layer["name"].endswith(".transfer")]
     macs = [("conv", 8 * 3 * 9 * 64), ("depth", 8 * 9 * 64), ("sum", 0), ("pool", 0), ("fc", 40)]
     assert [(layer["name"], layer["macs"]) for layer in layers] == macs
+    model = helper.make_model(graph)
+    assert found == json.loads(run_cost(path, as_json=True, bits=8))
+    narrow = json.loads(run_cost(path, as_json=True, bits=4))["exits"][0]
+    assert narrow["energy_j"] < found["exits"][0]["energy_j"]
+    helper.set_model_props(model, {"eenn_rl.bits": "4"})
+    onnx.save(model, str(path))
+    assert json.loads(run_cost(path, as_json=True))["exits"][0] == narrow
     path.write_bytes(b"nothing like a network")
     with pytest.raises(InputFileError, match="expected an ONNX network"):
         run_cost(path)
@@ -240,7 +269,7 @@ def test_onnx_with_quantised_weights(tmp_path: Path, caplog: pytest.LogCaptureFi
     graph = helper.make_graph(nodes, "net", [info("x", 1, [1, 3, 8, 8])], [info("y", 1, [1, 5])], initializer=constants)
     path = tmp_path / "net.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), str(path))
-    found = json.loads(run_cost(path, as_json=True))
+    found = json.loads(run_cost(path, as_json=True, bits=8))
     macs = {layer["name"]: layer["macs"] for layer in found["stages"][0]["layers"]}
     assert macs == macs | {"conv": 8 * 3 * 9 * 64, "fc": 40}
     said = [record.getMessage() for record in caplog.records]

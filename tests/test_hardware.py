@@ -71,6 +71,8 @@ def _broken(tmp_path: Path, change: object) -> Path:
         (lambda d: d["core_types"]["edge_tpu"]["memories"][0].update(served=["D9"]), "served must be names of array"),
         (lambda d: d["dram"].update(bandwidth_bits=0), "bandwidth_bits must be at least 1"),
         (lambda d: d.pop("cores"), "cores"),
+        (lambda d: d["core_types"]["edge_tpu"]["dataflow"].update({"pol add": {}}), "unknown layer kind of a dataflow"),
+        (lambda d: d.update(allocations=[["core0"], ["core0"]]), "allocations must be sets of cores that differ"),
         (lambda d: d.update(clock_hz=float("inf")), "clock_hz must be more than 0, and finite, found inf"),
         (lambda d: d["core_types"]["edge_tpu"].update(clock_hz=-1.0), "clock_hz must be more than 0"),
         (lambda d: d["core_types"]["edge_tpu"]["dataflow"].update(default={"D9": [["K", 8]]}), "array dimension must"),

@@ -1,5 +1,7 @@
 """Networks built from shapes: what is trained is what is costed."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -82,6 +84,20 @@ def test_a_connection_that_skips_a_block_is_refused() -> None:
         Backbone("skips", (*blocks, add), (4, 8, 8), 2)
     whole = Block("whole", tuple(layer for block in (*blocks[1:], add) for layer in block.layers))
     Backbone("skips", (blocks[0], whole), (4, 8, 8), 2)
+
+
+def test_the_documented_backbone_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module of docs/accuracy.md makes a network; a module that is not there is told with what to do."""
+    text = (Path(__file__).parents[1] / "docs" / "accuracy.md").read_text()
+    with pytest.raises(InvalidValueError, match="No module named 'my_nets': install it, or set PYTHONPATH"):
+        make_backbone("my_nets:tiny")
+    (tmp_path / "my_nets.py").write_text(text.split("```python\n")[1].split("```")[0])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    backbone = make_backbone("my_nets:tiny", (1, 15, 16), 3)
+    network = Network(backbone, all_heads(backbone, BRANCHES), (8,)).eval()
+    network.initialise(torch.Generator().manual_seed(0))
+    images = torch.rand(2, 1, 15, 16)
+    assert [out.shape for out in network(images, (8, 8, 8), network.heads_at)] == [(2, 3)] * (2 * len(BRANCHES) + 1)
 
 
 def test_roles_follow_the_graph() -> None:

@@ -14,6 +14,7 @@ from eenn_rl.errors import EennError, InputFileError, InvalidValueError, check
 from eenn_rl.export_onnx.dependency import import_onnx
 from eenn_rl.export_onnx.graph import storage_type
 from eenn_rl.export_onnx.manifest import (
+    BITS_KEY,
     FILE_NAME,
     FORMAT,
     OPSET,
@@ -111,9 +112,7 @@ def _write_stage(
 ) -> ExportedStage:
     exit_, verified, cost = architecture.exits[k], deployment.verified, deployment.cost
     for model, part in ((graphs.backbone, "backbone"), (graphs.branch, "branch")):
-        onnx.helper.set_model_props(
-            model, {"eenn_rl.stage": str(k), "eenn_rl.part": part, "eenn_rl.bits": str(exit_.bits)}
-        )
+        onnx.helper.set_model_props(model, {"eenn_rl.stage": str(k), "eenn_rl.part": part, BITS_KEY: str(exit_.bits)})
     return ExportedStage(
         backbone=_write_graph(
             folder, f"stage{k}.onnx", graphs.backbone, graphs.backbone_inputs, graphs.backbone_outputs

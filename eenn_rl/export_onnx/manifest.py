@@ -20,10 +20,10 @@ OPERATORS = frozenset({
 """Every operator that an export writes: a graph with another is none, and is not run."""
 MAX_FILE_BYTES = 2**31
 """The most that one graph may have: what a protocol buffer can hold."""
-
-
 HANDED_ON = ".out"
 """Ending of a tensor that one graph writes and others read: the layer's name comes before it."""
+BITS_KEY = "eenn_rl.bits"
+"""Under which a graph's metadata say the bits of its stage."""
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,8 @@ class AcceleratorSpec:
                 allocation,
                 f"different indices of compute cores, of {compute}",
             )
+        twice = [a for place, a in enumerate(self.allocations) if set(a) in map(set, self.allocations[:place])]
+        check(not twice, where + "allocations", twice[:1], "sets of cores that differ")
         for link in self.links:
             for end in (link.sender, link.receiver):
                 check(end in names, where + "links", end, "a core's name (" + ", ".join(names) + ")")

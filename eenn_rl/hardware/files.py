@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import ConfigDict
 
+from eenn_rl.backbone import LAYER_KINDS
 from eenn_rl.errors import InputFileError, InvalidValueError, unknown_name
 from eenn_rl.hardware.accelerator import AcceleratorSpec, LinkSpec
 from eenn_rl.hardware.core import ArrayDimension, CoreSpec, Dataflow, OperatingPoint, Precision, Unrolling
@@ -223,6 +224,9 @@ def _core(name: str, core: _CoreType, clock_hz: float) -> CoreSpec:
 
 
 def _dataflow(kinds: str, unrolling: dict[str, tuple[tuple[str, int], ...]]) -> Dataflow:
+    for kind in kinds.split() if kinds != "default" else ():
+        if kind not in LAYER_KINDS:
+            raise unknown_name("layer kind of a dataflow", kind, LAYER_KINDS, "`default`")
     return Dataflow(
         tuple(Unrolling(dimension, loop, size) for dimension, loops in unrolling.items() for loop, size in loops),
         () if kinds == "default" else tuple(kinds.split()),
