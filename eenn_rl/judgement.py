@@ -41,6 +41,7 @@ def static_result(
         elp=energy * latency,
         validation_accuracy=_accuracy(network.validation),
         validation_error=_error(network.validation.correct[-1], reference),
+        accuracy_floor=_accuracy(reference.test) - evaluator.objective.accuracy_tolerance,
     )
 
 

@@ -24,6 +24,13 @@ class StaticResult:
     elp: float
     validation_accuracy: float
     validation_error: float = 0.0
+    accuracy_floor: float = 0.0
+    """What the bound on accuracy asks for on test; 0 where an older run does not say."""
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it keeps the bound on test; it was chosen on validation."""
+        return self.accuracy >= self.accuracy_floor
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,8 @@ def _costs(result: StaticResult | Predicted | Measured) -> tuple[str, str, str]:
 
 def _static_cells(result: StaticResult, static: StaticResult) -> tuple[str, ...]:
     saved = f"{100 * (1 - result.elp / static.elp):.1f}"
-    return (f"{100 * result.accuracy:.2f}", "100", *_costs(result), saved, "")
+    verdict = _verdict(feasible=result.feasible) if result.accuracy_floor else ""
+    return (f"{100 * result.accuracy:.2f}", "100", *_costs(result), saved, "" if result is static else verdict)
 
 
 def _predicted_cells(result: Predicted) -> tuple[str, ...]:
@@ -182,9 +183,12 @@ def _measured_cells(verified: Verified) -> tuple[str, ...]:
     result = verified.measured
     half = 50 * (result.accuracy_interval[1] - result.accuracy_interval[0])
     saved = f"[bold]{100 * verified.elp_reduction:.1f}[/]"
-    verdict = "[green]holds[/]" if verified.feasible else "[red]missed[/]"
-    rates = _percent(result.exit_rates)
+    rates, verdict = _percent(result.exit_rates), _verdict(feasible=verified.feasible)
     return (f"{100 * result.accuracy:.2f}±{half:.2f}", rates, *_costs(result), saved, verdict)
+
+
+def _verdict(*, feasible: bool) -> str:
+    return "[green]holds[/]" if feasible else "[red]missed[/]"
 
 
 def _remarks(results: Results) -> list[Text]:

@@ -33,6 +33,7 @@ from eenn_rl.report.scales import Scale, padded
 from eenn_rl.report.sections import script_json
 from eenn_rl.report.svg import render
 from eenn_rl.report.timeline import resources, timeline_figure
+from eenn_rl.show import show
 from eenn_rl.stored_run import StoredRun, open_stored_run
 from eenn_rl.trajectory import open_log
 from eenn_rl.trajectory.front import pareto_front
@@ -355,6 +356,20 @@ def test_failures_of_the_backend_are_told_and_counted(tmp_path: Path) -> None:
     assert "&lt;b&gt;no licence&lt;/b&gt;</th><td>2</td>" in text
     assert "no reason given</th><td>1</td>" in text
     assert "Failures of the backend" not in report().read_text(encoding="utf-8")
+
+
+def test_a_static_network_that_misses_the_bound_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The best static network is chosen on validation: on test it may miss, in the table and on the page."""
+    run = Path(shutil.copytree(small_run(), tmp_path / "run"))
+    results = json.loads((run / "verification.json").read_text())
+    best = results["static_best_bits"]
+    for bits, floor, told, missed in ((8, 0.0, "", 0), (2, 0.0, "", 0), (2, 0.001, "holds", 0), (2, 1.0, "missed", 1)):
+        best.update(bits=bits, accuracy_floor=floor)
+        (run / "verification.json").write_text(json.dumps(results))
+        show(run)
+        (row,) = (line for line in capsys.readouterr().out.splitlines() if "static, best" in line)
+        assert row.strip("│").split("│")[-1].strip() == told
+        assert write_report([run]).read_text(encoding="utf-8").count("misses the bound on accuracy") == missed
 
 
 @pytest.mark.parametrize("changed", ["energy_j", "latency_s"])

@@ -79,8 +79,8 @@ def _statics_table(run: RunReport) -> Markup:
     if run.results is None:
         return tag("p", f"This run is not finished; next phase: {run.phase}.", class_="missing")
     rows = [
-        (f"static network, {title}{static.bits} bits", percent(static.accuracy, 2), energy(static.energy_j),
-         latency(static.latency_s), elp(static.elp))
+        (f"static network, {title}{static.bits} bits" + ("" if static.feasible else " (misses the bound on accuracy)"),
+         percent(static.accuracy, 2), energy(static.energy_j), latency(static.latency_s), elp(static.elp))
         for title, static in (("", run.results.static), ("best bits: ", run.results.static_best_bits))
     ]  # fmt: skip
     rows += [
