@@ -21,10 +21,10 @@ from eenn_multicore.backend import ALL_OPERANDS, NO_OPERANDS, MulticoreBackend
 from eenn_multicore.layer_cost import AnalyticalLayerModel
 from eenn_rl.backbone import Layer
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator
-from eenn_rl.hardware.files import read_yaml
 from eenn_rl.hardware.zigzag_files import read_mapping
 from eenn_rl.layer_file import parse_layers
 from eenn_rl.schedule import LayerRequest
+from eenn_rl.serialization import read_yaml
 from eenn_rl.workload import Stage, Workload
 
 HERE = Path(__file__).parent
