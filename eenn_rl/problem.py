@@ -1,5 +1,6 @@
 """From a configuration to what a search works on: tables, space, backend and evaluator put together."""
 
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator
 from eenn_rl.memo import practical
+from eenn_rl.networks.settings import DATASETS, FORMS
 from eenn_rl.plugins import default_accelerator, make_backend
 from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
@@ -41,7 +43,46 @@ def given_tables(config: RunConfig) -> AccuracyTables | None:
             f"{config.tables}: expected tables of backbone {config.backbone!r}, found those of "
             f"{tables.backbone.name!r}: give --backbone {tables.backbone.name}"
         )
+    _check_data(tables, config)
     return tables
+
+
+def _check_data(tables: AccuracyTables, config: RunConfig) -> None:
+    """Refuse tables that were measured on other images than those of the configuration."""
+    name = config.dataset if config.dataset in DATASETS else Path(config.dataset).resolve().name
+    if name != tables.dataset:
+        raise InputFileError(
+            f"{config.tables}: expected tables of data set {name!r}, found those of {tables.dataset!r}: give "
+            f"--dataset as they were measured on, or other tables"
+        )
+    form = data_form(config.dataset)
+    measured = (tables.backbone.input_shape, tables.backbone.num_classes)
+    if form not in (None, measured):
+        raise InputFileError(
+            f"{config.tables}: expected tables of {form_text(*form)}, as in --dataset {config.dataset}, found those "
+            f"of {form_text(*measured)}: give --dataset as they were measured on, or other tables"
+        )
+
+
+def data_form(dataset: str) -> tuple[tuple[int, int, int], int] | None:
+    """Shape (channels, height, width) of a data set's images and its number of classes; None where it is not here."""
+    if dataset in FORMS:
+        return FORMS[dataset]
+    from eenn_rl.networks.folder import form_of
+
+    return form_of(Path(dataset)) if Path(dataset).is_dir() else None
+
+
+def form_text(shape: tuple[int, int, int], classes: int) -> str:
+    """As ``images of 1x16x16 in 10 classes``."""
+    return f"images of {'x'.join(map(str, shape))} in {classes} classes"
+
+
+def on_data_of_tables(config: RunConfig) -> RunConfig:
+    """`config`, whose data set nobody named: that of the file of tables, where it has one."""
+    if config.tables in (None, SHIPPED) or config.guessed:
+        return config
+    return replace(config, dataset=AccuracyTables.load(Path(str(config.tables))).dataset)
 
 
 def _of_asked_rule(tables: AccuracyTables, config: RunConfig) -> AccuracyTables:

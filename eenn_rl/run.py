@@ -15,7 +15,7 @@ from eenn_rl.evaluator import Evaluator
 from eenn_rl.findings import summarise
 from eenn_rl.guard import failure_summary
 from eenn_rl.plugins import make_backend
-from eenn_rl.problem import accelerator_of, given_tables, make_evaluator
+from eenn_rl.problem import accelerator_of, data_form, given_tables, make_evaluator, on_data_of_tables
 from eenn_rl.progress import Progress
 from eenn_rl.results import Found
 from eenn_rl.run_folder import RunFolder, create_run, locked, new_run_path, newest_run, open_run, write_json
@@ -38,6 +38,11 @@ def train(given: Mapping[str, Any], *, run: Path | None, resume: bool, config: P
     folder, settings, dataset = _prepare(given, run=run, resume=resume, config=config)
     with locked(folder), Display(folder.log) as display:
         try:
+            if settings.tables is not None and data_form(settings.dataset) is None:
+                display.note(
+                    f"the tables are of data set {settings.dataset!r}, which is not here: to verify what is found, "
+                    f"begin with --dataset FOLDER, that of its images"
+                )
             finish(folder, settings, dataset, display)
         except KeyboardInterrupt:
             display.note(f"interrupted, all work is saved; continue with: eenn-rl train --run {folder.path} --resume")
@@ -55,6 +60,8 @@ def _prepare(
             return folder, settings, LazyDataset(settings)
     base = read_config_file(config) if config else {}
     settings = make_config(given, base, str(config))
+    if "dataset" not in {**base, **given}:
+        settings = on_data_of_tables(settings)
     _check_names(settings)
     dataset = LazyDataset(settings)
     if settings.tables is None or settings.guessed:

@@ -157,8 +157,11 @@ def _problem_options(parser: Parser) -> None:
 def _problem(arguments: Arguments) -> "RunConfig":
     from eenn_rl.config import RunConfig, make_config
     from eenn_rl.options import given
+    from eenn_rl.problem import on_data_of_tables
 
-    return make_config(given(arguments, RunConfig))
+    typed = given(arguments, RunConfig)
+    config = make_config(typed)
+    return config if "dataset" in typed else on_data_of_tables(config)
 
 
 def _compare_options(parser: Parser) -> None:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from eenn_rl.architecture_file import architecture_from_json
 from eenn_rl.config import RunConfig
 from eenn_rl.display import Display
-from eenn_rl.errors import InvalidValueError
+from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.judgement import best_static, in_validation_order, judge, static_result
-from eenn_rl.problem import make_evaluator
+from eenn_rl.problem import data_form, form_text, make_evaluator
 from eenn_rl.progress import Progress
 from eenn_rl.results import Found, Results
 from eenn_rl.run_folder import RunFolder, locked, open_run, write_json
@@ -35,6 +35,7 @@ def verify_best(
     """Train the best `top` distinct networks and the static ones in full, measure them once on test, and compare."""
     from eenn_rl.networks.verification import train_and_measure
 
+    _check_data(evaluator.estimator.tables, dataset, folder)
     space = evaluator.space
     evaluations = [evaluator.evaluate(space.decode(genome)) for genome in found.arrays()[:top]]
     wanted = [evaluation.architecture for evaluation in evaluations] or [evaluator.static.architecture]
@@ -62,6 +63,18 @@ def verify_best(
     _log_verifications(folder, evaluator, results)
     write_json(folder.results, to_json(results))
     return results
+
+
+def _check_data(tables: AccuracyTables, dataset: "Dataset", folder: RunFolder) -> None:
+    """Refuse other images than those that the search's accuracies are of, before any network is trained."""
+    backbone = tables.backbone
+    expected = f"{tables.dataset!r}, {form_text(backbone.input_shape, backbone.num_classes)}"
+    found = f"{dataset.name!r}, {form_text(dataset.input_shape, dataset.num_classes)}"
+    if expected != found:
+        raise InvalidValueError(
+            f"{folder.path}: its accuracy tables are of data set {expected}, found {found}, to train on: start a new "
+            f"run, with the --dataset of its --tables"
+        )
 
 
 def _shared_weights(folder: RunFolder, settings: RunConfig, dataset: "Dataset") -> "Supernet | None":
@@ -108,6 +121,11 @@ def verify_run(path: Path, top: int | None) -> bool:
     found = _search_of(folder)
     with locked(folder), Display(folder.log) as display:
         evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables))
+        if data_form(settings.dataset) is None:
+            raise InputFileError(
+                f"{path}: its data set {settings.dataset!r}: expected a folder of images, found none: verify where it "
+                f"lies, or start a new run with --dataset FOLDER"
+            )
         root = Path(settings.data_root) if settings.data_root else None
         dataset = load_dataset(settings.dataset, root).to(device_of(settings.device))
         results = verify_best(folder, settings, evaluator, dataset, found, top or settings.verify or 3, display)

@@ -193,6 +193,7 @@ def test_rows_are_distinct(tables: AccuracyTables) -> None:
 
 def test_another_confidence_rule_than_the_tables_own_is_refused(tables: AccuracyTables, tmp_path: Path) -> None:
     """Confidences in a file were measured by its rule: asking for another one is an error, not without effect."""
+    tables = replace(tables, dataset="digits")
     margins = replace(tables, confidence_rule="margin")
     for name, table in (("softmax", tables), ("margin", margins)):
         table.save(tmp_path / f"{name}.npz")

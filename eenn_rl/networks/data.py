@@ -13,9 +13,9 @@ from torch.nn import functional
 from eenn_rl.errors import InputFileError, InvalidValueError, unknown_name
 from eenn_rl.networks import digits
 from eenn_rl.networks.folder import read_folder
+from eenn_rl.networks.settings import DATASETS
 from eenn_rl.networks.torchvision_compat import datasets
 
-DATASETS = ("digits", "cifar10", "cifar100", "svhn")
 VALIDATION_SHARE, SPLIT_SEED = 0.1, 20240511
 DEFAULT_ROOT = Path.home() / ".cache" / "eenn-rl"
 

@@ -54,6 +54,13 @@ def _format(file: Path) -> tuple[str, tuple[int, int]]:
         raise InputFileError(f"{file}: expected an image, found something else ({error}): remove it") from None
 
 
+def form_of(path: Path) -> tuple[tuple[int, int, int], int]:
+    """(channels, height, width) of the images that `read_folder` gives, and the number of classes; reads one image."""
+    classes = _classes(path / "train")
+    mode, (width, height) = _format(_files(path / "train" / classes[0])[0])
+    return (1 if mode == "L" else 3, height, width), len(classes)
+
+
 def read_folder(path: Path) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], int]:
     """(images uint8 [N, C, H, W], labels) of train and of test, and the number of classes (their names sorted).
 

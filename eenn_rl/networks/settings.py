@@ -19,6 +19,14 @@ class Effort:
 EFFORTS = {"digits": Effort(22, 34, 28, 32)}
 """By data set."""
 OTHER_EFFORT = Effort(30, 30, 40, 128)
+FORMS = {
+    "digits": ((1, 16, 16), 10),
+    "cifar10": ((3, 32, 32), 10),
+    "cifar100": ((3, 32, 32), 100),
+    "svhn": ((3, 32, 32), 10),
+}
+"""The data sets that have a name: (channels, height, width) of an image, and the number of classes."""
+DATASETS = tuple(FORMS)
 PRECISIONS = ("float32", "bfloat16")
 BEGINNINGS = ("shared", "plain")
 TRAINING_FREE = ("macs", "naswot", "synflow")

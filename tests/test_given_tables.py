@@ -1,0 +1,75 @@
+"""Accuracy tables that the user gives, and the data that they were measured on."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eenn_rl.cli import main
+from eenn_rl.zoo import make_backbone
+from logged_problem import random_tables
+from test_networks_data import make_folder
+
+Shape = tuple[int, int, int]
+SEARCH = ("--agent", "random", "--budget", "20")
+
+
+def tables_of(path: Path, dataset: str, shape: Shape = (1, 16, 16), classes: int = 10) -> str:
+    replace(random_tables(make_backbone("resnet8", shape, classes)), dataset=dataset).save(path)
+    return str(path)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line that the command line ends with."""
+    assert main(list(words)) == 2
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("eenn-rl: error: "))
+    return line
+
+
+VERBS = (("train", *SEARCH), ("propose",), ("compare", "--out", "new"), ("pretrain", "--out", "new.npz"))
+
+
+@pytest.mark.parametrize("words", VERBS)
+def test_tables_of_other_data_are_refused(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the name of the data set, and for a folder of that name by its images; nothing is left behind."""
+    monkeypatch.chdir(tmp_path)
+    photos = make_folder(tmp_path / "photos", size=16)
+    tables = tables_of(tmp_path / "tables.npz", "digits")
+    before = sorted(tmp_path.iterdir())
+    line = refused(capsys, *words, "--tables", tables, "--dataset", str(photos))
+    assert "expected tables of data set 'photos', found those of 'digits'" in line
+    assert "found those of 'digits'" in refused(capsys, *words, "--tables", tables, "--dataset", "cifar10")
+    namesake = tables_of(tmp_path / "tables.npz", "photos")
+    line = refused(capsys, *words, "--tables", namesake, "--dataset", str(photos))
+    assert "expected tables of images of 3x16x16 in 2 classes" in line
+    assert "found those of images of 1x16x16 in 10 classes" in line
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(("dataset", "shape"), [("cifar10", (3, 32, 32)), ("somewhere else", (1, 16, 16))])
+def test_tables_bring_their_own_data_set(
+    dataset: str, shape: Shape, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without `--dataset` it is that of the tables; one that is not here can be searched, and is told about."""
+    tables = tables_of(tmp_path / "tables.npz", dataset, shape)
+    assert main(["train", *SEARCH, "--tables", tables, "--run", str(tmp_path / "run")]) == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["dataset"] == dataset
+    assert ("which is not here" in capsys.readouterr().err) == (dataset != "cifar10")
+    assert main(["propose", "-n", "1", "--tables", tables]) == 0
+
+
+def test_a_folders_tables_go_with_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are searched with `--dataset FOLDER`; `verify` trains on nothing else, and says what it misses."""
+    photos = make_folder(tmp_path / "photos", size=16)
+    tables = tables_of(tmp_path / "tables.npz", "photos", (3, 16, 16), 2)
+    run = tmp_path / "run"
+    assert main(["train", *SEARCH, "--tables", tables, "--dataset", str(photos), "--run", str(run)]) == 0
+    assert "which is not here" not in capsys.readouterr().err
+    photos.rename(tmp_path / "away")
+    assert "expected a folder of images, found none" in refused(capsys, "verify", str(run))
+    make_folder(photos, ("cat", "dog", "bird"), size=16)
+    line = refused(capsys, "verify", str(run))
+    assert "'photos', images of 3x16x16 in 2 classes, found 'photos', images of 3x16x16 in 3 classes" in line
