@@ -71,6 +71,7 @@ def compare(
     Leaves ``comparison.json`` and ``comparison.svg``. `optimum`, where it is known, takes the place of the best reward
     found. Raises `EennError` for unknown agents and for a folder that holds another comparison.
     """
+    from eenn_agents.precheck import check_search
     from eenn_agents.registry import agent_maker
     from eenn_rl.compare_plot import plot
 
@@ -78,6 +79,8 @@ def compare(
     for agent in settings.agents:
         agent_maker(agent)
     evaluator = make_evaluator(config, tables)
+    for agent in settings.agents:
+        check_search(replace(config.search, agent=agent, budget=max(settings.budgets)), evaluator.space)
     _claim(out, config, settings, tables)
     tables.save(out / "tables.npz")
     wanted = [(agent, seed) for seed in range(settings.seeds) for agent in settings.agents]

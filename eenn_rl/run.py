@@ -84,9 +84,12 @@ def _reopen(run: Path, given: Mapping[str, Any], config: Path | None) -> tuple[R
 
 def _check_names(settings: RunConfig) -> None:
     """Refuse what cannot work before a run folder is made: names, files, and combinations of them."""
+    from eenn_agents.precheck import check_search
     from eenn_agents.registry import agent_maker
+    from eenn_rl.networks.data import device_of
 
     agent_maker(settings.search.agent)
+    device_of(settings.device)
     if settings.guessed and len(settings.bits) != 1:
         raise InvalidValueError(
             f"--tables {settings.tables}: expected one bit-width, as such scores do not see what rounding costs, "
@@ -94,12 +97,12 @@ def _check_names(settings: RunConfig) -> None:
         )
     tables = given_tables(settings)
     if tables is not None:
-        make_evaluator(settings, tables)
-        return
-    backbone = make_backbone(settings.backbone)
-    accelerator = accelerator_of(settings)
-    make_backend(settings.backend, accelerator, backbone)
-    SearchSpace(backbone, accelerator, settings.branches, settings.bits, settings.max_exits)
+        space = make_evaluator(settings, tables).space
+    else:
+        backbone, accelerator = make_backbone(settings.backbone), accelerator_of(settings)
+        make_backend(settings.backend, accelerator, backbone)
+        space = SearchSpace(backbone, accelerator, settings.branches, settings.bits, settings.max_exits)
+    check_search(settings.search, space)
 
 
 def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progress: Progress) -> None:

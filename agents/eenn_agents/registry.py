@@ -25,6 +25,11 @@ def agent_names() -> tuple[str, ...]:
     return (*_OWN, *sorted(_installed()))
 
 
+def uses_no_policy(name: str) -> bool:
+    """Whether `name` is one of ours that takes no notice of the setting `policy`; of others nobody knows."""
+    return name in _OWN and name != "ppo"
+
+
 def agent_maker(name: str) -> AgentMaker:
     """The function that makes agent `name`; raises `EennError` for an unknown or broken one."""
     if name in _OWN:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from eenn_agents.agent import Agent, State, Task
 from eenn_rl.errors import InvalidValueError
-from eenn_rl.space import Genomes
+from eenn_rl.space import Genomes, SearchSpace
 
 BATCH = 64
 
@@ -35,16 +35,20 @@ class RandomSearch:
         self._rng.bit_generator.state = state["rng"]
 
 
+def check_budget(space: SearchSpace, budget: int) -> None:
+    """Refuse a budget that exhaustive search of `space` exceeds."""
+    if space.size > budget:
+        raise InvalidValueError(
+            f"exhaustive search: expected a budget of at least the {space.size:,} architectures of this space, found "
+            f"{budget:,}: raise the budget, or take fewer bits, branches or exits"
+        )
+
+
 class ExhaustiveSearch:
     """Every architecture, once: the true optimum, where the budget reaches that far."""
 
     def __init__(self, task: Task) -> None:
-        size, budget = task.space.size, task.settings.budget
-        if size > budget:
-            raise InvalidValueError(
-                f"exhaustive search: expected a budget of at least the {size:,} architectures of this space, found "
-                f"{budget:,}: raise the budget, or take fewer bits, branches or exits"
-            )
+        check_budget(task.space, task.settings.budget)
         self._space, self._done = task.space, 0
         self._batches: Iterator[Genomes] = task.space.enumerate(4096)
 
