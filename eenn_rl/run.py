@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from eenn_rl.config import RunConfig, differences, make_config, read_config_file
 from eenn_rl.display import Display
-from eenn_rl.errors import InvalidValueError
+from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.findings import summarise
 from eenn_rl.guard import failure_summary
@@ -18,7 +18,7 @@ from eenn_rl.plugins import make_backend
 from eenn_rl.problem import accelerator_of, data_form, given_tables, make_evaluator, on_data_of_tables
 from eenn_rl.progress import Progress
 from eenn_rl.results import Found
-from eenn_rl.run_folder import RunFolder, create_run, locked, new_run_path, newest_run, open_run, write_json
+from eenn_rl.run_folder import RUNS, RunFolder, create_run, locked, new_run_path, newest_run, open_run, write_json
 from eenn_rl.serialization import from_json, read_json, to_json
 from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
@@ -54,10 +54,8 @@ def _prepare(
     given: Mapping[str, Any], *, run: Path | None, resume: bool, config: Path | None
 ) -> "tuple[RunFolder, RunConfig, LazyDataset]":
     if resume:
-        run = run or newest_run()
-        if run is not None and (run / "config.json").exists():
-            folder, settings = _reopen(run, given, config)
-            return folder, settings, LazyDataset(settings)
+        folder, settings = _reopen(run or _newest_run(), given, config)
+        return folder, settings, LazyDataset(settings)
     base = read_config_file(config) if config else {}
     settings = make_config(given, base, str(config))
     if "dataset" not in {**base, **given}:
@@ -67,6 +65,15 @@ def _prepare(
     if settings.tables is None or settings.guessed:
         dataset.load()
     return create_run(run or new_run_path(settings.seed), to_json(settings)), settings, dataset
+
+
+def _newest_run() -> Path:
+    found = newest_run()
+    if found is None:
+        raise InputFileError(
+            f"--resume: expected a run in {RUNS}/, found none: give its folder with --run, or leave out --resume"
+        )
+    return found
 
 
 def _reopen(run: Path, given: Mapping[str, Any], config: Path | None) -> tuple[RunFolder, RunConfig]:

@@ -127,14 +127,18 @@ def test_other_settings_are_no_resume(finished: tuple[Path, subprocess.Completed
 def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(
     finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    """SIGKILL at any time, then `--resume` (also the first time, on a missing folder): same log, same results."""
+    """SIGKILL at any time, then `--resume`: same log, same results."""
     folder = tmp_path / "killed"
-    words = command("train", "--run", str(folder), "--resume", *SMALL)
+    words = command("train", "--run", str(folder), *SMALL)
     for seconds in (4.0, 7.0, 10.0):
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        resumed = ["--resume"] if (folder / "config.json").exists() else []
+        process = subprocess.Popen(
+            words + resumed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    assert (folder / "config.json").exists()
     run("train", "--run", str(folder), "--resume", *SMALL)
     same(logged(finished[0]), logged(folder))
     results = [shown(path) for path in (finished[0], folder)]
