@@ -24,6 +24,7 @@ def write_minari(log: TrajectoryLog, target: Path, progress: Progress) -> int:
     The observation after the last action, which a log does not hold, comes from the environment. Infos hold
     `action_masks` bool [T + 1, actions]; episode metadata hold what the architecture is worth.
     """
+    target = target.absolute()  # minari joins a relative path with itself
     storage_type, buffer_type = _minari()
     problem = environment(log.meta, log.path)
     unfinished = target.with_name(f".{target.name}.unfinished")

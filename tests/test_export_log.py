@@ -122,6 +122,15 @@ def test_minari_loads_and_iterates_the_episodes(run: Path, tmp_path: Path, evalu
     assert not (tmp_path / ".set.unfinished").exists()
 
 
+def test_minari_takes_a_relative_path(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`export RUN --to minari out.minari` writes where the user stands, and nowhere else."""
+    minari = pytest.importorskip("minari", reason="minari is an optional extra")
+    monkeypatch.chdir(tmp_path)
+    assert export_log(run, "minari", Path("out.minari")) == EPISODES
+    assert minari.MinariDataset(tmp_path / "out.minari").total_episodes == EPISODES
+    assert [path.name for path in tmp_path.iterdir()] == ["out.minari"]
+
+
 def test_what_exists_is_never_overwritten(run: Path, tmp_path: Path) -> None:
     """A target that exists is refused and keeps its content; an unknown format is named with its near miss."""
     target = tmp_path / "mine.csv"
