@@ -3,7 +3,7 @@
 A phase whose result is there is not done again; one that was interrupted continues from its checkpoint.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,16 +38,32 @@ def train(given: Mapping[str, Any], *, run: Path | None, resume: bool, config: P
     folder, settings, dataset = _prepare(given, run=run, resume=resume, config=config)
     with locked(folder), Display(folder.log) as display:
         try:
-            if settings.tables is not None and data_form(settings.dataset) is None:
-                display.note(
-                    f"the tables are of data set {settings.dataset!r}, which is not here: to verify what is found, "
-                    f"begin with --dataset FOLDER, that of its images"
-                )
+            for line in _warnings(folder, settings, given):
+                display.note(line)
             finish(folder, settings, dataset, display)
         except KeyboardInterrupt:
             display.note(f"interrupted, all work is saved; continue with: eenn-rl train --run {folder.path} --resume")
             raise
     return folder
+
+
+def _warnings(folder: RunFolder, settings: RunConfig, given: Mapping[str, Any]) -> Iterator[str]:
+    """What the user may have expected and will not get."""
+    if settings.tables is not None and data_form(settings.dataset) is None:
+        yield (
+            f"the tables are of data set {settings.dataset!r}, which is not here: to verify what is found, begin with "
+            "--dataset FOLDER, that of its images"
+        )
+    if given.get("verify") and _search_only(settings) and not folder.results.exists():
+        yield (
+            f"--verify {settings.verify} has no effect yet: a search on given tables verifies nothing; eenn-rl verify "
+            f"{folder.path} does afterwards"
+        )
+
+
+def _search_only(settings: RunConfig) -> bool:
+    """Whether the run ends with its search: nobody asked for more, or its accuracies come from given tables."""
+    return settings.verify == 0 or (settings.tables is not None and not settings.guessed)
 
 
 def _prepare(
@@ -123,7 +139,7 @@ def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progr
     found = search(folder, settings, evaluator, progress)
     if evaluator.failure_reasons:
         progress.note(failure_summary(evaluator.failure_reasons, evaluator.distinct))
-    if settings.verify == 0 or (settings.tables is not None and not settings.guessed):
+    if _search_only(settings):
         progress.note(f"a search result, not verified networks; verify with: eenn-rl verify {folder.path}")
         return
     verify_best(folder, settings, evaluator, dataset.load(), found, settings.verify, progress)

@@ -102,6 +102,11 @@ def _replay(arguments: Arguments) -> int:
 
     with Display() as display:
         if arguments.backend is None and arguments.accelerator is None:
+            if arguments.out is not None:
+                raise InvalidValueError(
+                    f"replay --out {arguments.out}: expected --backend or --accelerator, whose costs it holds, found "
+                    "neither: give one, or leave out --out"
+                )
             result = replay_file(arguments.file, display)
             lines, status = result.lines(), result.exit_status
         else:
@@ -115,16 +120,21 @@ def _export_options(parser: Parser) -> None:
     parser.add_argument("run", type=Path, help="run folder (or, but for onnx, a trajectories.h5)")
     parser.add_argument("--to", required=True, choices=("onnx", "minari", "csv", "json", "parquet"), help="format")
     parser.add_argument("target", type=Path, metavar="TARGET", help="folder (onnx, minari) or file to write")
-    parser.add_argument("--architecture", type=_positive, default=1, metavar="N", help="onnx: which one (default: 1)")
+    parser.add_argument("--architecture", type=_positive, metavar="N", help="onnx: which one (default: 1)")
 
 
 def _export(arguments: Arguments) -> int:
     if arguments.to == "onnx":
         from eenn_rl.export_onnx import export_run
 
-        export_run(arguments.run, arguments.target, arguments.architecture)
+        export_run(arguments.run, arguments.target, arguments.architecture or 1)
         print(f"written: {arguments.target} (see its manifest.json)")
         return 0
+    if arguments.architecture is not None:
+        raise InvalidValueError(
+            f"export --architecture {arguments.architecture}: expected --to onnx, found --to {arguments.to}, which "
+            "holds every architecture: leave it out"
+        )
     from eenn_rl.display import Display
     from eenn_rl.export_log import export_log
 

@@ -67,6 +67,11 @@ MISTAKES = {
     "missing folder": (("train", "--dataset", "no/such/folder"), "no/such/folder: expected a folder with train/"),
     "missing file": (("cost", "no-such.json"), "no-such.json"),
     "missing log": (("replay", "no-such.h5"), "no-such.h5"),
+    "costs of nothing new": (("replay", "no-such.h5", "--out", "x.h5"), "--out x.h5: expected --backend or"),
+    "one row of a table": (
+        ("export", "run", "--to", "csv", "x.csv", "--architecture", "3"),
+        "--architecture 3: expected --to onnx",
+    ),
     "missing run": (("show", "no-such-run"), "no-such-run: expected a run folder, found nothing"),
     "missing tables": (("train", "--tables", "no-such.npz"), "no-such.npz: expected accuracy tables"),
     "missing config": (("train", "--config", "no-such.json"), "no-such.json: expected a configuration file"),

@@ -61,6 +61,17 @@ def test_tables_bring_their_own_data_set(
     assert main(["propose", "-n", "1", "--tables", tables]) == 0
 
 
+def test_a_search_on_given_tables_says_that_nothing_is_verified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where `--verify` was typed, it has no effect before `eenn-rl verify`."""
+    for name, typed in (("silent", ()), ("none", ("--verify", "0")), ("told", ("--verify", "1"))):
+        run = tmp_path / name
+        assert main(["train", *SEARCH, "--tables", "shipped", "--run", str(run), *typed]) == 0
+        said = " ".join(capsys.readouterr().err.split())
+        assert (f"a search on given tables verifies nothing; eenn-rl verify {run}" in said) == (name == "told")
+
+
 def test_a_folders_tables_go_with_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """They are searched with `--dataset FOLDER`; `verify` trains on nothing else, and says what it misses."""
     photos = make_folder(tmp_path / "photos", size=16)
