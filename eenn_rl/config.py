@@ -71,6 +71,11 @@ class RunConfig:
         """Whether accuracies are guessed from a training-free score."""
         return self.tables in TRAINING_FREE
 
+    @property
+    def search_only(self) -> bool:
+        """Whether a run ends with its search: nobody asked for more, or its accuracies come from given tables."""
+        return self.verify == 0 or (self.tables is not None and not self.guessed)
+
     def __post_init__(self) -> None:
         for branch in self.branches:
             if branch not in BRANCHES:

@@ -26,7 +26,8 @@ def shipped_tables(dataset: str, backbone: str) -> AccuracyTables:
         known = sorted(file.stem for file in path.glob("*.npz"))
         if not (path / name).exists():
             raise InvalidValueError(
-                f"no tables are shipped for data set {dataset!r} and backbone {backbone!r}: known: {', '.join(known)}"
+                f"no tables are shipped for data set {dataset!r} and backbone {backbone!r}: known: "
+                f"{', '.join(known)}: give --tables FILE, for example a run's tables.npz"
             )
         return AccuracyTables.load(path / name)
 

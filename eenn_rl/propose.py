@@ -21,7 +21,7 @@ def propose(evaluator: Evaluator, policy: str | Path | None = None, n: int = 16,
     check(n >= 1, "n", n, "at least 1")
     space = evaluator.space
     wanted = "shipped" if policy is None else str(policy)
-    found = policy_for(wanted, layout_for(space), space.backbone.name)
+    found = policy_for(wanted, layout_for(space), space.backbone.name, "give one that fits as --policy FILE")
     if found is None:
         raise InvalidValueError("propose needs a policy: expected a file or `shipped`, found `untrained`")
     genomes = proposals(evaluator, found, n, seed)

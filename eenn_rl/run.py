@@ -54,16 +54,11 @@ def _warnings(folder: RunFolder, settings: RunConfig, given: Mapping[str, Any]) 
             f"the tables are of data set {settings.dataset!r}, which is not here: to verify what is found, begin with "
             "--dataset FOLDER, that of its images"
         )
-    if given.get("verify") and _search_only(settings) and not folder.results.exists():
+    if given.get("verify") and settings.search_only and not folder.results.exists():
         yield (
             f"--verify {settings.verify} has no effect yet: a search on given tables verifies nothing; eenn-rl verify "
             f"{folder.path} does afterwards"
         )
-
-
-def _search_only(settings: RunConfig) -> bool:
-    """Whether the run ends with its search: nobody asked for more, or its accuracies come from given tables."""
-    return settings.verify == 0 or (settings.tables is not None and not settings.guessed)
 
 
 def _prepare(
@@ -139,7 +134,7 @@ def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progr
     found = search(folder, settings, evaluator, progress)
     if evaluator.failure_reasons:
         progress.note(failure_summary(evaluator.failure_reasons, evaluator.distinct))
-    if _search_only(settings):
+    if settings.search_only:
         progress.note(f"a search result, not verified networks; verify with: eenn-rl verify {folder.path}")
         return
     verify_best(folder, settings, evaluator, dataset.load(), found, settings.verify, progress)

@@ -57,14 +57,21 @@ class StoredRun:
         if self.results is None:
             raise InvalidValueError(
                 f"{self.folder.path}: expected a run with verified networks, found one before its phase "
-                f"{self.folder.phase!r}: continue it with eenn-rl train --run {self.folder.path} --resume, or give the "
-                f"search's best their full training with eenn-rl verify {self.folder.path}"
+                f"{self.folder.phase!r}: continue it with {self._continuation()}"
             )
         known = len(self.results.verified)
         if not 1 <= number <= known:
             expected = f"1 to {known}" if known else "none: this run verified no architecture"
             raise InvalidValueError(f"{self.folder.path}: architecture {number}: expected {expected}")
         return self.results.verified[number - 1]
+
+    def _continuation(self) -> str:
+        """The command that brings a run without verified networks to some."""
+        path = self.folder.path
+        resume, verify = f"eenn-rl train --run {path} --resume", f"eenn-rl verify {path}"
+        if self.folder.phase != "verify":
+            return f"{resume}, then {verify}" if self.config.search_only else resume
+        return verify if self.config.search_only else f"{resume} or {verify}"
 
     def architecture(self, verified: Verified) -> Architecture:
         """The architecture of one of the results."""

@@ -59,6 +59,14 @@ MISTAKES = {
     "policy without use": (("train", "--agent", "local", "--policy", "shipped"), "found agent local, which uses none"),
     "too much to exhaust": (("train", "--agent", "exhaustive"), "expected a budget of at least the"),
     "unknown device": (("train", "--tables", "shipped", "--device", "tpu"), "--device tpu: expected a device"),
+    "untrained proposals": (
+        ("propose", "--max-exits", "3"),
+        "the problem has 3: pretrain one for this problem, or give one that fits as",
+    ),
+    "nothing to propose on": (
+        ("propose", "--backbone", "resnet20"),
+        "digits_resnet8: give --tables FILE",
+    ),
     "unknown branch": (("train", "--branches", "lineer"), "unknown branch 'lineer': did you mean linear"),
     "unknown objective": (("train", "--objective", "elpp"), "unknown --objective 'elpp': did you mean elp"),
     "impossible bits": (("train", "--bits", "3"), "bits must be one of 2, 4, 8, found 3"),

@@ -186,7 +186,9 @@ def test_what_the_memories_cannot_hold_is_a_violation_on_both_paths() -> None:
 
 def test_another_accelerator_is_declined_in_one_line() -> None:
     """The chip's cost model says nothing about other hardware."""
-    with pytest.raises(InvalidValueError, match="'quad_edge_tpu': expected the chip 'diana'"):
+    with pytest.raises(
+        InvalidValueError, match=r"'quad_edge_tpu': expected the chip 'diana'.*: give --accelerator diana"
+    ):
         DianaBackend(load_accelerator("quad_edge_tpu"))
 
 

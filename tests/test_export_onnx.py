@@ -1,6 +1,7 @@
 """Exported networks: what torch computes, in standard graphs at the trained bits, that read back as the layers."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -317,11 +318,24 @@ def test_a_number_that_no_architecture_has_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_without_verified_networks_says_how_to_get_them(tmp_path: Path) -> None:
-    """Export of an unfinished run names the command that continues it."""
+    """Export names the command that helps: none that would do nothing in a run that ends with its search."""
     run = tmp_path / "run"
     shutil.copytree(small_run(), run, ignore=shutil.ignore_patterns("weights", "verification.json"))
-    with pytest.raises(InvalidValueError, match="--resume"):
-        export_run(run, tmp_path / "new")
+    resume, verify = f"eenn-rl train --run {run} --resume", f"eenn-rl verify {run}"
+    config = json.loads((run / "config.json").read_text())
+    for tables, searched, expected in (
+        ("given.npz", True, verify),
+        ("given.npz", False, f"{resume}, then {verify}"),
+        (None, True, f"{resume} or {verify}"),
+        (None, False, resume),
+    ):
+        (run / "config.json").write_text(json.dumps(config | {"tables": tables}))
+        if searched:
+            shutil.copy(small_run() / "search.json", run)
+        else:
+            (run / "search.json").unlink()
+        with pytest.raises(InvalidValueError, match=f": continue it with {re.escape(expected)}$"):
+            export_run(run, tmp_path / "new")
 
 
 CASES = {

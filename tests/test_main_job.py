@@ -135,10 +135,11 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(
         process = subprocess.Popen(
             words + resumed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
+        while not (folder / "config.json").exists():
+            time.sleep(0.05)
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert (folder / "config.json").exists()
     run("train", "--run", str(folder), "--resume", *SMALL)
     same(logged(finished[0]), logged(folder))
     results = [shown(path) for path in (finished[0], folder)]

@@ -140,26 +140,26 @@ def shipped_policy(backbone: str) -> Policy | None:
         return load_policy(path)
 
 
-def policy_for(wanted: str | None, layout: Layout, backbone: str) -> Policy | None:
+def policy_for(wanted: str | None, layout: Layout, backbone: str, otherwise: str = "use `untrained`") -> Policy | None:
     """What the setting `policy` asks for: a file's, the shipped one, or None for an untrained one.
 
     Without a wish, the shipped policy where it fits. Raises `EennError` where what is asked for is missing or does not
-    fit.
+    fit; the message says what else there is to do: `otherwise`.
     """
     if wanted == "untrained":
         return None
     if wanted not in (None, "shipped"):
-        return _fitting(load_policy(Path(str(wanted))), layout, backbone, str(wanted))
+        return _fitting(load_policy(Path(str(wanted))), layout, backbone, str(wanted), otherwise)
     policy = shipped_policy(backbone)
     if wanted is None:
         return policy if policy is not None and policy.fits(layout, backbone) is None else None
     if policy is None:
-        raise InvalidValueError(f"no policy is shipped for backbone {backbone!r}: pretrain one, or use `untrained`")
-    return _fitting(policy, layout, backbone, "the shipped policy")
+        raise InvalidValueError(f"no policy is shipped for backbone {backbone!r}: pretrain one, or {otherwise}")
+    return _fitting(policy, layout, backbone, "the shipped policy", otherwise)
 
 
-def _fitting(policy: Policy, layout: Layout, backbone: str, name: str) -> Policy:
+def _fitting(policy: Policy, layout: Layout, backbone: str, name: str, otherwise: str) -> Policy:
     reason = policy.fits(layout, backbone)
     if reason is not None:
-        raise EennError(f"{name}: {reason}: pretrain one for this problem, or use `untrained`")
+        raise EennError(f"{name}: {reason}: pretrain one for this problem, or {otherwise}")
     return policy

@@ -22,6 +22,6 @@ def allocations_of(accelerator: AcceleratorSpec) -> tuple[str, ...]:
     if any(BITS.get(name) != found for name, found in zip(names, bits, strict=True)):
         raise InvalidValueError(
             f"accelerator {accelerator.name!r}: expected the chip {NAME!r}, whose allocations are single cores called "
-            f"digital (8 bits) and analog (2 bits), found {', '.join(names)}: leave out --accelerator"
+            f"digital (8 bits) and analog (2 bits), found {', '.join(names)}: give --accelerator {NAME}"
         )
     return names
