@@ -58,7 +58,12 @@ def _candidate(evaluator: Evaluator, genome: Genomes) -> Candidate:
 def proposal(evaluation: Evaluation) -> Proposal:
     """An architecture and what is promised of it."""
     return Proposal(
-        architecture_to_json(evaluation.architecture), predicted(evaluation), evaluation.feasible, evaluation.reward
+        architecture=architecture_to_json(evaluation.architecture),
+        predicted=predicted(evaluation),
+        feasible=evaluation.feasible,
+        reward=evaluation.reward,
+        violations=evaluation.violations,
+        thresholds=evaluation.estimate.thresholds,
     )
 
 

@@ -1,5 +1,6 @@
 """`eenn-rl propose`: architectures for an accelerator straight from a pretrained policy, with no training at all."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,15 @@ import numpy as np
 from eenn_rl.errors import InvalidValueError, check
 from eenn_rl.evaluation import Evaluation
 from eenn_rl.evaluator import Evaluator
+
+
+def missed(proposals: Sequence[Evaluation]) -> list[str]:
+    """One line for each bound that one of `proposals`, numbered from 1, is predicted to miss."""
+    return [
+        f"#{rank} misses a bound: {reason}"
+        for rank, evaluation in enumerate(proposals, start=1)
+        for reason in (*evaluation.violations, *((evaluation.failure,) if evaluation.failure else ()))
+    ]
 
 
 def propose(evaluator: Evaluator, policy: str | Path | None = None, n: int = 16, seed: int = 0) -> list[Evaluation]:

@@ -57,12 +57,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Proposal:
-    """An architecture that a policy proposed, as predicted."""
+    """An architecture that a policy proposed, as predicted; `thresholds` hold one confidence per exit, the last 0."""
 
     architecture: dict[str, Any]
     predicted: Predicted
     feasible: bool
     reward: float
+    violations: tuple[Violation, ...]
+    thresholds: tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -238,12 +238,15 @@ def _propose_options(parser: Parser) -> None:
 
 def _propose(arguments: Arguments) -> int:
     from eenn_rl.problem import make_evaluator, tables_or_shipped
-    from eenn_rl.propose import propose
+    from eenn_rl.propose import missed, propose
     from eenn_rl.show import show_proposals
 
     config = _problem(arguments)
     evaluator = make_evaluator(config, tables_or_shipped(config))
-    show_proposals(evaluator, propose(evaluator, arguments.policy, arguments.n, config.seed), as_json=arguments.json)
+    proposals = propose(evaluator, arguments.policy, arguments.n, config.seed)
+    show_proposals(evaluator, proposals, as_json=arguments.json)
+    for line in () if arguments.json else missed(proposals):
+        print(line)
     return 0
 
 

@@ -20,6 +20,7 @@ from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import layout_for
 from eenn_envs.vector import EENNVectorEnv
 from eenn_rl import pretrain as pretrain_module
+from eenn_rl.cli import main
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.objective import Objective
@@ -388,6 +389,23 @@ def test_the_shipped_policy_proposes_feasible_networks() -> None:
     assert len(found) == 16
     assert found[0].feasible
     assert found[0].elp_reduction > 0.3
+
+
+def test_what_a_proposal_misses_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """`propose` says which bound, row by row; for a program it lists violations and thresholds."""
+    words = ["propose", "-n", "6", "--deadline", "0.000000001"]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["proposals"]
+    assert all("worst-case latency" in [each["subject"] for each in item["violations"]] for item in found)
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    for rank, item in enumerate(found, start=1):
+        assert item["feasible"] == (not item["violations"])
+        assert len(item["thresholds"]) == len(item["architecture"]["exits"])
+        for violation in item["violations"]:
+            assert f"#{rank} misses a bound: {violation['subject']}: {violation['demand']:.6g}" in shown
+    assert main(["propose", "-n", "1"]) == 0
+    assert "misses" not in capsys.readouterr().out
 
 
 def test_proposals_are_distinct_legal_and_seeded(policy_path: Path) -> None:
