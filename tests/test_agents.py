@@ -1,6 +1,8 @@
 """Agents: the search loop that they share, and what each of them promises."""
 
 import re
+import sys
+import tomllib
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -525,6 +527,94 @@ def test_an_installed_agent_is_found_and_used(tmp_path: Path, monkeypatch: pytes
     assert result.best[0].reward == 0
     with pytest.raises(InvalidValueError, match="no_such_module"):
         agent_maker("bad")
+
+
+def install(folder: Path, source: str, entry_points: dict[str, str]) -> None:
+    """A distribution `my-agent` of one module, as pip leaves it."""
+    (folder / "my_agent.py").write_text(source)
+    info = folder / "my_agent-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-agent\nVersion: 1.0\n")
+    points = "".join(f"{name} = {value}\n" for name, value in entry_points.items())
+    (info / "entry_points.txt").write_text(f"[eenn_rl.agents]\n{points}")
+
+
+def test_the_agent_of_the_docs_searches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copied from the page and installed, it is better than random search, and a resumed search equals a whole one."""
+    page = (Path(__file__).parent.parent / "docs" / "choosing-an-agent.md").read_text("utf-8")
+    section = page.split("## An agent of your own")[1].split("\n## ")[0]
+    (source,), (project,) = (re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL) for kind in ("python", "toml"))
+    install(tmp_path, source, tomllib.loads(project)["project"]["entry-points"]["eenn_rl.agents"])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_agent", raising=False)
+    whole = search("climber", Synthetic(synthetic.quad()), SETTINGS, 0)
+    assert (whole.distinct, whole.stopped) == (200, "budget")
+    chance = search("random", Synthetic(synthetic.quad()), SETTINGS, 0)
+    assert whole.curve[-1] > chance.curve[-1]
+    path = tmp_path / "search.pt"
+    impatient = Impatient(synthetic.quad())
+    impatient.patience = 100
+    monkeypatch.setattr("eenn_agents.search.SAVE_EVERY_S", 0.0)
+    with pytest.raises(InterruptedHereError):
+        search("climber", impatient, SETTINGS, 0, checkpoint=path)
+    resumed = search("climber", Synthetic(synthetic.quad()), SETTINGS, 0, checkpoint=path)
+    assert np.array_equal(resumed.history.genomes, whole.history.genomes)
+
+
+ASK = "integer array [n, 4, 5] as task.space.sample(rng, n) makes them, n = 0 to end the search; found "
+MISBEHAVIOUR = {
+    "None": ASK + "None",
+    "self.task.space.sample(rng, 3).tolist()": ASK + "a list",
+    "self.task.space.sample(rng, 3)[0]": ASK + "an array of int16 [4, 5]",
+    "self.task.space.sample(rng, 3) / 2": ASK + "an array of float64 [3, 4, 5]",
+    "self.task.space.sample(rng, 3) + [[0], [0], [0], [9]]": "must return legal genomes (task.space.legal), found 3",
+}
+
+
+@pytest.mark.parametrize("asked", MISBEHAVIOUR)
+def test_an_agent_that_answers_wrongly_is_told_by_its_name(
+    asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says which agent, what `ask()` must return and what it did."""
+    source = (
+        "import numpy as np\n"
+        "class Odd:\n"
+        "    def __init__(self, task): self.task = task\n"
+        f"    def ask(self):\n        rng = np.random.default_rng(0)\n        return {asked}\n"
+        "    def tell(self, genomes, rewards): pass\n"
+        "    def state(self): return {}\n"
+        "    def restore(self, state): pass\n"
+    )
+    install(tmp_path, source, {"odd": "my_agent:Odd"})
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_agent", raising=False)
+    with pytest.raises(InvalidValueError, match=r"^agent 'odd': ask\(\) must return") as caught:
+        search("odd", Synthetic(synthetic.quad()), SETTINGS, 0)
+    assert MISBEHAVIOUR[asked] in str(caught.value)
+
+
+def test_an_agent_that_is_none_is_told_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `make(task)` returned lacks methods: they are named."""
+    install(tmp_path, "class Half:\n    def ask(self): pass\n", {"half": "my_agent:make", "none": "my_agent:nothing"})
+    with (tmp_path / "my_agent.py").open("a") as file:
+        file.write("def make(task): return Half()\ndef nothing(task): return None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_agent", raising=False)
+    with pytest.raises(InvalidValueError, match=r"agent 'half': .* found a Half without tell, state, restore"):
+        search("half", Synthetic(synthetic.quad()), SETTINGS, 0)
+    with pytest.raises(InvalidValueError, match=r"agent 'none': .* found None without ask"):
+        search("none", Synthetic(synthetic.quad()), SETTINGS, 0)
+
+
+def test_integers_of_any_size_are_genomes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Genomes as int64 are the same architectures, counted once."""
+    source = "from eenn_agents.simple import RandomSearch\n"
+    source += "class Wide(RandomSearch):\n    def ask(self): return super().ask().astype('int64')\n"
+    install(tmp_path, source, {"wide": "my_agent:Wide"})
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_agent", raising=False)
+    found = [search(name, Synthetic(synthetic.quad()), SETTINGS, 0) for name in ("wide", "random")]
+    assert np.array_equal(found[0].history.genomes, found[1].history.genomes)
 
 
 def test_settings_refuse_nonsense() -> None:

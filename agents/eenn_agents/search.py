@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from eenn_agents import checkpoint as files
 from eenn_agents.agent import Agent, Task
+from eenn_agents.contract import check_agent, checked_proposals
 from eenn_agents.ledger import Ledger
 from eenn_agents.registry import agent_maker
 from eenn_envs.core import Problem
@@ -55,7 +56,9 @@ def search(
     make = agent_maker(agent)  # and with it import all that it computes with
     # Of torch, whose MKL threadpoolctl does not see, and of whatever else there is.
     with threads(1), threadpool_limits(1):
-        run = _Run(agent, make(Task(evaluator, settings, seed, ledger)), ledger, settings, checkpoint, progress)
+        made = make(Task(evaluator, settings, seed, ledger))
+        check_agent(agent, made)
+        run = _Run(agent, made, ledger, settings, checkpoint, progress)
         run.resume()
         stopped = run.finish()
     return _result(ledger, stopped)
@@ -65,6 +68,7 @@ class _Run:
     def __init__(
         self, name: str, agent: Agent, ledger: Ledger, settings: AgentSettings, path: Path | None, progress: Progress
     ) -> None:
+        self._name = name
         self._agent, self._ledger, self._path, self._progress = agent, ledger, path, progress
         problem = ledger.problem
         self._identity = {
@@ -95,10 +99,11 @@ class _Run:
         self._idle = state.get("idle", 0)  # earlier checkpoints did not count on
 
     def finish(self) -> Stopped:
-        size = self._ledger.evaluator.space.size
+        space = self._ledger.evaluator.space
+        size = space.size
         while self._ledger.left > 0 and len(self._ledger) < size and self._idle < IDLE_ROUNDS and not self._stale():
             before = len(self._ledger)
-            genomes = self._agent.ask()
+            genomes = checked_proposals(self._name, self._agent.ask(), space)
             if not len(genomes):
                 break
             self._agent.tell(genomes, self._ledger.evaluate(genomes))

@@ -1,0 +1,47 @@
+"""What an agent must answer: one line that names it where it does not."""
+
+from typing import Any
+
+import numpy as np
+
+from eenn_rl.errors import InvalidValueError
+from eenn_rl.space import Genomes, SearchSpace
+
+METHODS = ("ask", "tell", "state", "restore")
+
+
+def check_agent(name: str, agent: object) -> None:
+    """Refuse what is no agent; `name` is what it was asked for by."""
+    missing = [method for method in METHODS if not callable(getattr(agent, method, None))]
+    if missing:
+        raise InvalidValueError(
+            f"agent {name!r}: make(task) must return an object with the methods {', '.join(METHODS)}, found "
+            f"{_told(agent)} without {', '.join(missing)}"
+        )
+
+
+def checked_proposals(name: str, proposed: Any, space: SearchSpace) -> Genomes:
+    """What `ask()` of agent `name` returned, as genomes of `space`; refused where it is none."""
+    shape = (space.max_exits, 5)
+    array = isinstance(proposed, np.ndarray) and proposed.dtype.kind in "iu"
+    if not array or proposed.ndim != 3 or proposed.shape[1:] != shape:
+        raise InvalidValueError(
+            f"agent {name!r}: ask() must return genomes, an integer array [n, {shape[0]}, 5] as task.space.sample(rng, "
+            f"n) makes them, n = 0 to end the search; found {_told(proposed)}"
+        )
+    illegal = np.flatnonzero(~space.legal(proposed)) if len(proposed) else ()
+    if len(illegal):
+        raise InvalidValueError(
+            f"agent {name!r}: ask() must return legal genomes (task.space.legal), found {len(illegal)} of "
+            f"{len(proposed)} illegal, the first {proposed[illegal[0]].tolist()}"
+        )
+    genomes: Genomes = proposed.astype(np.int16, copy=False)
+    return genomes
+
+
+def _told(value: object) -> str:
+    if value is None:
+        return "None"
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype.name} {list(value.shape)}"
+    return f"a {type(value).__name__}"
