@@ -7,8 +7,9 @@ user typed, `merge` lays that over a stored configuration.
 import argparse
 import types
 import typing
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from eenn_rl.errors import unknown_name
@@ -104,15 +105,33 @@ def _shown(value: Any) -> str:
     return ",".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
 
 
-def add_options(parser: argparse.ArgumentParser, kind: type, only: Container[str] | None = None) -> None:
+def _metavar(hint: Any) -> str:
+    """What stands for a value of type `hint` in the help."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        return "A,B,..."
+    if origin is Literal:
+        return "|".join(arguments)
+    (inner,) = (item for item in arguments or (hint,) if item is not type(None))
+    return {int: "N", str: "S"}.get(inner, "X")
+
+
+def add_options(
+    parser: argparse.ArgumentParser,
+    kind: type,
+    only: Container[str] | None = None,
+    help_texts: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """One flag per setting of `kind`; what is not typed does not appear in the namespace.
 
-    `only` names the fields to take (whole groups by the group's name); by default all.
+    `only` names the fields to take (whole groups by the group's name); by default all. `help_texts` replace the help of
+    fields by name, default and all, where a verb means something of its own by them.
     """
     for setting in settings_of(kind):
         if only is not None and setting.path[0] not in only:
             continue
-        text = f"{setting.help_text} (default: {_shown(setting.default)})".replace("%", "%%")
+        described = f"{setting.help_text} (default: {_shown(setting.default)})"
+        text = help_texts.get(setting.dest, described).replace("%", "%%")
         if setting.kind is bool:
             parser.add_argument(
                 setting.flag,
@@ -122,16 +141,12 @@ def add_options(parser: argparse.ArgumentParser, kind: type, only: Container[str
                 help=text,
             )
             continue
-        metavar = setting.metavar or ("A,B,..." if typing.get_origin(setting.kind) is tuple else None)
-        if metavar is None:
-            choices = typing.get_args(setting.kind) if typing.get_origin(setting.kind) is Literal else ()
-            metavar = "|".join(choices) or {int: "N", str: "S"}.get(setting.kind, "X")
         parser.add_argument(
             setting.flag,
             dest=setting.dest,
             type=_parser_of(setting, setting.kind),
             default=argparse.SUPPRESS,
-            metavar=metavar,
+            metavar=setting.metavar or _metavar(setting.kind),
             help=text,
         )
 

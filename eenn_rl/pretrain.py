@@ -53,7 +53,9 @@ class PretrainSettings:
     )
     varied_tables: bool = option(True, "draw most problems' accuracies from tables varied at random")
     more_tables: tuple[str, ...] = option((), "further files of measured tables of the same backbone")
-    policy: str | None = option(None, "policy to go on from: a file, or `shipped`; else an untrained one")
+    policy: str | None = option(
+        None, "policy to go on from: a file, or `shipped`; else an untrained one", metavar="FILE|NAME"
+    )
     backend: str = option("multicore", "hardware backend that costs the accelerators")
     max_exits: int = option(4, "most exits of an architecture, the last one included")
 

@@ -28,8 +28,9 @@ class AgentSettings:
         None, "evaluations without a better architecture after which to stop early; else only the budget ends a search"
     )
     policy: str | None = option(
-        None, "policy to start from: a file, `shipped`, or `untrained`; else the shipped one, where it fits"
-    )
+        None, "policy to start from: a file, `shipped`, or `untrained`; else the shipped one, where it fits",
+        metavar="FILE|NAME",
+    )  # fmt: skip
     policy_share: float = option(
         0.2, "share of the budget in which policy and local search take turns; then local search goes on alone"
     )
@@ -41,7 +42,9 @@ class AgentSettings:
     clip: float = option(0.2, "PPO's clip range", flag="--policy-clip")
     epochs: int = option(2, "passes over the episodes of each update", flag="--policy-epochs")
     imitation: float = option(0.3, "weight of imitating the policy's own 32 best episodes", flag="--policy-imitation")
-    tensorboard: str | None = option(None, "folder for TensorBoard scalars, in the run folder where relative")
+    tensorboard: str | None = option(
+        None, "folder for TensorBoard scalars, in the run folder where relative", metavar="DIR"
+    )
 
     def __post_init__(self) -> None:
         check(self.budget >= 1, "budget", self.budget, "at least 1")

@@ -161,7 +161,14 @@ def _problem_options(parser: Parser) -> None:
     from eenn_rl.config import PROBLEM_FIELDS, RunConfig
     from eenn_rl.options import add_options
 
-    add_options(parser, RunConfig, PROBLEM_FIELDS)
+    add_options(parser, RunConfig, PROBLEM_FIELDS, {"tables": _MEASURED_TABLES})
+
+
+_MEASURED_TABLES = (
+    "measured accuracy tables: a file (a run's tables.npz) or `shipped` (default: those that are shipped for --dataset "
+    "and --backbone)"
+)
+"""The help of --tables where nothing measures them."""
 
 
 def _problem(arguments: Arguments) -> "RunConfig":
@@ -204,7 +211,7 @@ def _pretrain_options(parser: Parser) -> None:
 
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write the policy (.npz)")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="saved here, and continued from here")
-    add_options(parser, RunConfig, ("dataset", "backbone", "tables", "seed"))
+    add_options(parser, RunConfig, ("dataset", "backbone", "tables", "seed"), {"tables": _MEASURED_TABLES})
     add_options(parser, PretrainSettings)
 
 

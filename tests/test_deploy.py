@@ -293,12 +293,35 @@ def test_running_needs_no_torch_and_writes_nothing(tmp_path: Path) -> None:
     assert not list(home.iterdir())
 
 
+EXAMPLE = Path(__file__).parent.parent / "examples" / "deploy" / "classify.py"
+
+
+def example(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(EXAMPLE), *words], capture_output=True, text=True, check=False)
+
+
 def test_the_example_runs(tmp_path: Path) -> None:
-    """From a finished run to a running network in some twenty lines: it prints the accuracy that `verify` measured."""
-    script = Path(__file__).parent.parent / "examples" / "deploy" / "classify.py"
-    assert len([line for line in script.read_text().splitlines() if line.strip()]) <= 20
-    command = [sys.executable, str(script), str(small_run()), str(tmp_path / "deployed")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    """From a finished run to a running network in some thirty lines: it prints the accuracy that `verify` measured."""
+    assert len([line for line in EXAMPLE.read_text().splitlines() if line.strip()]) <= 30
+    done = example(str(small_run()), str(tmp_path / "deployed"))
     assert done.returncode == 0, done.stderr
     accuracy = open_stored_run(small_run()).verified(1).measured.accuracy
     assert abs(float(done.stdout.split("accuracy ")[1].split("%")[0]) / 100 - accuracy) < 1.1e-3
+
+
+def test_the_example_takes_no_other_runs_folder(tmp_path: Path) -> None:
+    """A folder that holds an export, of whatever run, is refused; mistakes are one line, `--help` is help."""
+    (tmp_path / "deployed").mkdir()
+    (tmp_path / "deployed" / "manifest.json").write_text("{}")
+    for words, expected in (
+        ((str(small_run()), str(tmp_path / "deployed")), "exists already: expected a new folder"),
+        ((str(tmp_path / "nothing"),), "expected a run folder, found nothing"),
+    ):
+        done = example(*words)
+        assert done.returncode == 2
+        assert done.stderr.startswith("classify.py: error: ")
+        assert done.stderr.count("\n") == 1
+        assert expected in done.stderr
+    shown = example("--help")
+    assert shown.returncode == 0
+    assert "usage: classify.py" in shown.stdout

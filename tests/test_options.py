@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
+from eenn_rl.cli import main
 from eenn_rl.options import add_options, given, group, merge, option, settings_of
 
 
@@ -35,6 +36,20 @@ def test_every_field_is_one_flag() -> None:
     assert [setting.flag for setting in settings_of(Outer)] == [
         "--name", "--how", "--limit", "--loud", "--inner-rate", "--inner-sizes",
     ]  # fmt: skip
+
+
+def test_the_help_says_what_a_value_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Optional numbers look like numbers, files like files; a verb may tell its own default."""
+    for verb, expected in (
+        ("train", ("--policy FILE|NAME", "--tensorboard DIR", "--patience N", "--deadline X", "--max-exits N")),
+        ("pretrain", ("--policy FILE|NAME", "--stop-after N", "(default: those that are shipped for --dataset and")),
+        ("propose", ("(default: those that are shipped for --dataset and --backbone)",)),
+        ("compare", ("(default: those that are shipped for --dataset and --backbone)",)),
+    ):
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+        shown = " ".join(capsys.readouterr().out.split())
+        assert all(text in shown for text in expected)
 
 
 def test_only_what_was_typed_is_given() -> None:

@@ -19,7 +19,7 @@ from eenn_rl.cost import CostReport, ExitCost, LayerCost, Span, StageCost
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.objective import VIOLATIONS
-from eenn_rl.report import write_report
+from eenn_rl.report import Format, write_report
 from eenn_rl.report.drawing import INK, STYLES, Dot, Drawing, Line, Rect, Text
 from eenn_rl.report.energy import energy_by_memory, energy_figure, memories_of, rates_figure
 from eenn_rl.report.front import MEASURES, MOST_POINTS, choose
@@ -182,6 +182,22 @@ def test_only_reports_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "figures" / "thesis.tex").write_text("mine")
     with pytest.raises(InvalidValueError, match="no folder of figures"):
         write_report([small_run()], tmp_path / "figures", "svg")
+
+
+@pytest.mark.parametrize(
+    ("name", "format_", "expected"),
+    [
+        ("page.png", "html", "ends in .html, found .png: change it, or choose --format png"),
+        ("page.pdf", "html", "ends in .html, found .pdf: change it$"),
+        ("page.svg", "svg", "expected a folder for --format svg, found the name of a file"),
+        ("page.html", "png", "expected a folder for --format png"),
+    ],
+)
+def test_a_name_promises_what_is_written(name: str, format_: Format, expected: str, tmp_path: Path) -> None:
+    """`--output page.png` gets no HTML, and no figures are put into a folder called like a file."""
+    with pytest.raises(InvalidValueError, match=expected):
+        write_report([small_run()], tmp_path / name, format_)
+    assert not list(tmp_path.iterdir())
 
 
 def test_figures_come_as_files(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def checked_proposals(name: str, proposed: Any, space: SearchSpace) -> Genomes:
     """What `ask()` of agent `name` returned, as genomes of `space`; refused where it is none."""
     shape = (space.max_exits, 5)
     array = isinstance(proposed, np.ndarray) and proposed.dtype.kind in "iu"
-    if not array or proposed.ndim != 3 or proposed.shape[1:] != shape:
+    if not array or list(proposed.shape)[1:] != list(shape):
         raise InvalidValueError(
             f"agent {name!r}: ask() must return genomes, an integer array [n, {shape[0]}, 5] as task.space.sample(rng, "
             f"n) makes them, n = 0 to end the search; found {_told(proposed)}"

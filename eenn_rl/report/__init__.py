@@ -43,8 +43,24 @@ def _replace(target: Path, content: str) -> None:
     partial.replace(target)
 
 
+ENDINGS = ("", ".html", ".htm")
+"""Of the page's file name; one without an ending is a page too."""
+FOREIGN = (".html", ".htm", ".png", ".svg", ".pdf")
+"""Endings of files, not of a folder of figures."""
+
+
 def _check_target(target: Path, format_: Format) -> None:
-    """Nothing of the user's is overwritten."""
+    """Nothing of the user's is overwritten, and the name promises what is written."""
+    ending = target.suffix.lower()
+    if format_ == "html" and ending not in ENDINGS:
+        figures = f", or choose --format {ending[1:]}, which writes a folder" if ending[1:] in FORMATS else ""
+        raise InvalidValueError(
+            f"--output {target}: expected a name that ends in .html, found {ending}: change it{figures}"
+        )
+    if format_ != "html" and not target.is_dir() and ending in FOREIGN:
+        raise InvalidValueError(
+            f"--output {target}: expected a folder for --format {format_}, found the name of a file: choose another"
+        )
     if not target.exists():
         return
     if format_ == "html":
