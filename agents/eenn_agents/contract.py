@@ -23,13 +23,13 @@ def check_agent(name: str, agent: object) -> None:
 def checked_proposals(name: str, proposed: Any, space: SearchSpace) -> Genomes:
     """What `ask()` of agent `name` returned, as genomes of `space`; refused where it is none."""
     shape = (space.max_exits, 5)
-    array = isinstance(proposed, np.ndarray) and proposed.dtype.kind in "iu"
-    if not array or list(proposed.shape)[1:] != list(shape):
+    found = proposed.shape if isinstance(proposed, np.ndarray) and proposed.dtype.kind in "iu" else ()
+    if len(found) != 3 or found[1:] != shape:
         raise InvalidValueError(
             f"agent {name!r}: ask() must return genomes, an integer array [n, {shape[0]}, 5] as task.space.sample(rng, "
             f"n) makes them, n = 0 to end the search; found {_told(proposed)}"
         )
-    illegal = np.flatnonzero(~space.legal(proposed)) if len(proposed) else ()
+    illegal = np.flatnonzero(~space.legal(proposed))
     if len(illegal):
         raise InvalidValueError(
             f"agent {name!r}: ask() must return legal genomes (task.space.legal), found {len(illegal)} of "
