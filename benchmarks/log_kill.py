@@ -82,8 +82,7 @@ class Run:
         os.dup2(said, 2)
         status = 1
         try:
-            resumed = ["--resume"] if (self.folder / "config.json").exists() else []
-            words = ["train", "--run", str(self.folder), *resumed, "--tables", "shipped", *self.settings]
+            words = ["train", "--run", str(self.folder), "--resume", "--tables", "shipped", *self.settings]
             status = main_of_eenn_rl(words)
         except Exception:  # noqa: BLE001  (shown where the run is waited for)
             traceback.print_exc()

@@ -35,9 +35,12 @@ def train(given: Mapping[str, Any], *, run: Path | None, resume: bool, config: P
 
     `given` is what the user typed (in the form of `RunConfig`), `config` a file of settings below it.
     """
+    known = run is None or (run / "config.json").exists()
     folder, settings, dataset = _prepare(given, run=run, resume=resume, config=config)
     with locked(folder), Display(folder.log) as display:
         try:
+            if resume and not known:
+                display.note(f"--resume: nothing to continue in {run}: a new run begins there")
             for line in _warnings(folder, settings, given):
                 display.note(line)
             finish(folder, settings, dataset, display)
@@ -65,8 +68,10 @@ def _prepare(
     given: Mapping[str, Any], *, run: Path | None, resume: bool, config: Path | None
 ) -> "tuple[RunFolder, RunConfig, LazyDataset]":
     if resume:
-        folder, settings = _reopen(run or _newest_run(), given, config)
-        return folder, settings, LazyDataset(settings)
+        run = run or _newest_run()
+        if (run / "config.json").exists():
+            folder, settings = _reopen(run, given, config)
+            return folder, settings, LazyDataset(settings)
     base = read_config_file(config) if config else {}
     settings = make_config(given, base, str(config))
     if "dataset" not in {**base, **given}:

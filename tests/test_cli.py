@@ -83,7 +83,6 @@ MISTAKES = {
     "missing run": (("show", "no-such-run"), "no-such-run: expected a run folder, found nothing"),
     "missing tables": (("train", "--tables", "no-such.npz"), "no-such.npz: expected accuracy tables"),
     "missing config": (("train", "--config", "no-such.json"), "no-such.json: expected a configuration file"),
-    "no run to resume": (("train", "--resume", "--run", "nothere"), "nothere: expected a run folder, found nothing"),
     "no runs to resume": (("train", "--resume"), "--resume: expected a run in runs/, found none"),
     "nothing to resume from": (("verify", "no-such-run"), "no-such-run: expected a run folder"),
 }

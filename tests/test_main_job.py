@@ -124,19 +124,21 @@ def test_other_settings_are_no_resume(finished: tuple[Path, subprocess.Completed
     assert "seed: 0 -> 7" in done.stderr
 
 
+def test_resuming_where_nothing_is_begins_a_run_and_says_so(tmp_path: Path) -> None:
+    """So that one command serves a script that may be killed at any time; nobody takes it for a run that continues."""
+    words = ("train", "--run", str(tmp_path / "new"), "--resume", "--tables", "shipped", "--budget", "40")
+    assert "a new run begins there" in run(*words).stderr
+    assert "a new run begins there" not in run(*words).stderr
+
+
 def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(
     finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    """SIGKILL at any time, then `--resume`: same log, same results."""
+    """SIGKILL at any time, then `--resume` (also the first time, on a missing folder): same log, same results."""
     folder = tmp_path / "killed"
-    words = command("train", "--run", str(folder), *SMALL)
+    words = command("train", "--run", str(folder), "--resume", *SMALL)
     for seconds in (4.0, 7.0, 10.0):
-        resumed = ["--resume"] if (folder / "config.json").exists() else []
-        process = subprocess.Popen(
-            words + resumed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        while not (folder / "config.json").exists():
-            time.sleep(0.05)
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
