@@ -79,7 +79,7 @@ def test_the_results_hold_what_a_program_needs(finished: tuple[Path, subprocess.
     for name in ("static", "static_best_bits"):
         assert {"accuracy", "energy_j", "latency_s", "elp"} <= results[name].keys()
     (verified,) = results["verified"]
-    assert results["search"]["candidates"][0]["architecture"]["backbone"] == "resnet8"
+    assert results["search"]["candidates"][0]["architecture"]["backbone"]["name"] == "resnet8"
     measured = verified["measured"]
     assert measured["accuracy_interval"][0] <= measured["accuracy"] <= measured["accuracy_interval"][1]
     assert sum(measured["exit_rates"]) == pytest.approx(1)
