@@ -72,12 +72,9 @@ def compare(
     found. Raises `EennError` for unknown agents and for a folder that holds another comparison.
     """
     from eenn_agents.precheck import check_search
-    from eenn_agents.registry import agent_maker
     from eenn_rl.compare_plot import plot
 
     settings, progress = settings or CompareSettings(), progress or NullProgress()
-    for agent in settings.agents:
-        agent_maker(agent)
     evaluator = make_evaluator(config, tables)
     for agent in settings.agents:
         check_search(replace(config.search, agent=agent, budget=max(settings.budgets)), evaluator.space)

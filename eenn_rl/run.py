@@ -108,10 +108,8 @@ def _reopen(run: Path, given: Mapping[str, Any], config: Path | None) -> tuple[R
 def _check_names(settings: RunConfig) -> None:
     """Refuse what cannot work before a run folder is made: names, files, and combinations of them."""
     from eenn_agents.precheck import check_search
-    from eenn_agents.registry import agent_maker
     from eenn_rl.networks.data import device_of
 
-    agent_maker(settings.search.agent)
     device_of(settings.device)
     if settings.guessed and len(settings.bits) != 1:
         raise InvalidValueError(

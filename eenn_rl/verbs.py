@@ -270,7 +270,7 @@ def _cost_options(parser: Parser) -> None:
     )
     parser.add_argument("--mapping", type=Path, metavar="FILE", help="ZigZag mapping file")
     parser.add_argument("--clock-hz", type=float, metavar="X", help="clock of an accelerator file that names none")
-    parser.add_argument("--bits", type=_natural, metavar="N", help="of an ONNX network (default: as it states, else 8)")
+    parser.add_argument("--bits", type=_positive, metavar="N", help="of an ONNX network (default: its own, else 8)")
     parser.add_argument("--json", action="store_true", help="for a program")
 
 

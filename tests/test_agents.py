@@ -24,6 +24,7 @@ from eenn_agents.ledger import Ledger
 from eenn_agents.model import build_model
 from eenn_agents.moves import distinct, mutate, neighbours
 from eenn_agents.ppo import PolicyAndLocal
+from eenn_agents.precheck import check_search
 from eenn_agents.registry import agent_maker, agent_names
 from eenn_agents.search import IDLE_ROUNDS, search
 from eenn_agents.surrogate import LEAST, STAYING, _posterior, expected_gains, features
@@ -622,3 +623,13 @@ def test_settings_refuse_nonsense() -> None:
     for changes in ({"budget": 0}, {"patience": 0}, {"policy_share": 1.5}, {"learning_rate": 0.0}, {"entropy": -1.0}):
         with pytest.raises(InvalidValueError):
             AgentSettings(**changes)
+
+
+@pytest.mark.parametrize("agent", ["local", "random"])
+def test_an_agent_without_policy_may_be_told_to_be_untrained(agent: str) -> None:
+    """One setting serves a comparison of all agents; a policy that nobody would use is refused."""
+    space = synthetic.space()
+    for policy in (None, "untrained"):
+        check_search(AgentSettings(agent=agent, policy=policy), space)
+    with pytest.raises(InvalidValueError, match=f"found agent {agent}, which uses none"):
+        check_search(AgentSettings(agent=agent, policy="shipped"), space)

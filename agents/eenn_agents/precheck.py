@@ -13,7 +13,7 @@ def check_search(settings: AgentSettings, space: SearchSpace) -> None:
     """Raise `EennError` for an agent, policy or budget that cannot search `space`."""
     name, policy = settings.agent, settings.policy
     agent_maker(name)
-    if uses_no_policy(name) and policy is not None:
+    if uses_no_policy(name) and policy not in (None, "untrained"):
         raise InvalidValueError(
             f"--policy {policy}: expected agent ppo, which starts from a policy, found agent {name}, which uses none: "
             f"leave out --policy, or --agent {name}"
