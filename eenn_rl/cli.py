@@ -7,6 +7,7 @@ usage or input, told in one line.
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -71,6 +72,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(sys.argv[1:] if words is None else words)
     except EennError as error:
+        if os.environ.get("EENN_RL_TRACEBACK"):  # for those who write a backend or an agent
+            traceback.print_exc()
         print("eenn-rl: error: " + " ".join(str(error).split()), file=sys.stderr)
         return 2
     except KeyboardInterrupt:

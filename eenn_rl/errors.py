@@ -31,6 +31,10 @@ class BackendError(EennError):
     """A hardware backend that cannot be loaded or breaks its contract; the message names the plugin."""
 
 
+class AgentError(EennError):
+    """An agent that raises; the message names it, what was asked of it and where it raised."""
+
+
 class MissingDependencyError(EennError):
     """An optional package that a verb needs is not installed; the message names the extra to install."""
 

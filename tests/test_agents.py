@@ -27,12 +27,13 @@ from eenn_agents.ppo import PolicyAndLocal
 from eenn_agents.precheck import check_search
 from eenn_agents.registry import agent_maker, agent_names
 from eenn_agents.search import IDLE_ROUNDS, search
+from eenn_agents.simple import RandomSearch
 from eenn_agents.surrogate import LEAST, STAYING, _posterior, expected_gains, features
 from eenn_envs import EENNEnv, EENNVectorEnv
 from eenn_envs.core import Problem
 from eenn_envs.layout import layout_for
 from eenn_rl.episodes import EpisodeBatch
-from eenn_rl.errors import InputFileError, InvalidValueError
+from eenn_rl.errors import AgentError, InputFileError, InvalidValueError
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.search import AgentSettings
 from eenn_rl.space import BRANCH_CORE, CORE, LOCATION, SearchSpace
@@ -605,6 +606,27 @@ def test_an_agent_that_is_none_is_told_by_its_name(tmp_path: Path, monkeypatch: 
         search("half", Synthetic(synthetic.quad()), SETTINGS, 0)
     with pytest.raises(InvalidValueError, match=r"agent 'none': .* found None without ask"):
         search("none", Synthetic(synthetic.quad()), SETTINGS, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [("__init__", "make(task)"), ("ask", "ask()"), ("tell", "tell(genomes, rewards)"), ("state", "state()")],
+)
+def test_an_agent_that_raises_is_told_by_its_name(
+    method: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says which agent, what was asked of it, and where it raised; ours show a bug as a bug."""
+    source = "from eenn_agents.simple import RandomSearch\nclass Faulty(RandomSearch):\n"
+    source += f"    def {method}(self, *args):\n        return 1 / 0\n"
+    install(tmp_path, source, {"faulty": "my_agent:Faulty"})
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_agent", raising=False)
+    where = f"agent 'faulty': {told} raised ZeroDivisionError: division by zero (my_agent.py, line 4)"
+    with pytest.raises(AgentError, match=re.escape(where)):
+        search("faulty", Synthetic(synthetic.quad()), SETTINGS, 0, checkpoint=tmp_path / "search.pt")
+    monkeypatch.setattr(RandomSearch, "ask", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        search("random", Synthetic(synthetic.quad()), SETTINGS, 0)
 
 
 def test_integers_of_any_size_are_genomes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,20 @@ def test_a_mistake_is_one_line_and_status_2(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_traceback_is_shown_to_those_who_ask(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For writers of plugins: above the one line, with EENN_RL_TRACEBACK set."""
+    words = ("cost", "no-such.json")
+    assert run(*words) == 2
+    line = capsys.readouterr().err
+    monkeypatch.setenv("EENN_RL_TRACEBACK", "1")
+    assert run(*words) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback (most recent call last):")
+    assert told.endswith(line)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n", b"not a log", os.urandom(4096)])
 def test_a_file_that_is_no_log_is_refused(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     """`replay` of an empty, cut or foreign file ends with one line and status 2."""

@@ -1,10 +1,16 @@
 """What an agent must answer: one line that names it where it does not."""
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eenn_rl.errors import InvalidValueError
+from eenn_agents.registry import is_own
+from eenn_rl.errors import AgentError, EennError, InvalidValueError
+from eenn_rl.plugins import one_line
 from eenn_rl.space import Genomes, SearchSpace
 
 METHODS = ("ask", "tell", "state", "restore")
@@ -37,6 +43,23 @@ def checked_proposals(name: str, proposed: Any, space: SearchSpace) -> Genomes:
         )
     genomes: Genomes = proposed.astype(np.int16, copy=False)
     return genomes
+
+
+@contextmanager
+def agent_code(name: str, what: str) -> Iterator[None]:
+    """Within, `what` of the agent `name` runs: a stranger's exceptions become one line that says where they arose."""
+    try:
+        yield
+    except EennError:
+        raise
+    except Exception as error:
+        if is_own(name):
+            raise
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise AgentError(
+            f"agent {name!r}: {what} raised {one_line(error)} ({Path(last.filename).name}, line {last.lineno}); "
+            "EENN_RL_TRACEBACK=1 shows the way there"
+        ) from error
 
 
 def _told(value: object) -> str:

@@ -25,9 +25,14 @@ def agent_names() -> tuple[str, ...]:
     return (*_OWN, *sorted(_installed()))
 
 
+def is_own(name: str) -> bool:
+    """Whether `name` is one of ours."""
+    return name in _OWN
+
+
 def uses_no_policy(name: str) -> bool:
     """Whether `name` is one of ours that takes no notice of the setting `policy`; of others nobody knows."""
-    return name in _OWN and name != "ppo"
+    return is_own(name) and name != "ppo"
 
 
 def agent_maker(name: str) -> AgentMaker:

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from eenn_agents import checkpoint as files
 from eenn_agents.agent import Agent, Task
-from eenn_agents.contract import check_agent, checked_proposals
+from eenn_agents.contract import agent_code, check_agent, checked_proposals
 from eenn_agents.ledger import Ledger
 from eenn_agents.registry import agent_maker
 from eenn_envs.core import Problem
@@ -56,7 +56,8 @@ def search(
     make = agent_maker(agent)  # and with it import all that it computes with
     # Of torch, whose MKL threadpoolctl does not see, and of whatever else there is.
     with threads(1), threadpool_limits(1):
-        made = make(Task(evaluator, settings, seed, ledger))
+        with agent_code(agent, "make(task)"):
+            made = make(Task(evaluator, settings, seed, ledger))
         check_agent(agent, made)
         run = _Run(agent, made, ledger, settings, checkpoint, progress)
         run.resume()
@@ -95,7 +96,8 @@ class _Run:
                 "problem or version differ): use the same options, or another run folder"
             )
         self._ledger.restore(state["ledger"])
-        self._agent.restore(state["agent"])
+        with agent_code(self._name, "restore(state)"):
+            self._agent.restore(state["agent"])
         self._idle = state.get("idle", 0)  # earlier checkpoints did not count on
 
     def finish(self) -> Stopped:
@@ -103,10 +105,14 @@ class _Run:
         size = space.size
         while self._ledger.left > 0 and len(self._ledger) < size and self._idle < IDLE_ROUNDS and not self._stale():
             before = len(self._ledger)
-            genomes = checked_proposals(self._name, self._agent.ask(), space)
+            with agent_code(self._name, "ask()"):
+                proposed = self._agent.ask()
+            genomes = checked_proposals(self._name, proposed, space)
             if not len(genomes):
                 break
-            self._agent.tell(genomes, self._ledger.evaluate(genomes))
+            rewards = self._ledger.evaluate(genomes)
+            with agent_code(self._name, "tell(genomes, rewards)"):
+                self._agent.tell(genomes, rewards)
             self._idle = 0 if len(self._ledger) > before else self._idle + 1
             self._report()
             if time.monotonic() - self._saved > SAVE_EVERY_S:
@@ -123,7 +129,9 @@ class _Run:
     def _save(self) -> None:
         self._saved = time.monotonic()
         if self._path is not None:
-            ledger, agent = self._ledger.state(), self._agent.state()
+            with agent_code(self._name, "state()"):
+                agent = self._agent.state()
+            ledger = self._ledger.state()
             files.save(self._path, {"identity": self._identity, "ledger": ledger, "agent": agent, "idle": self._idle})
 
     def _report(self) -> None:
