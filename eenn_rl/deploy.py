@@ -183,6 +183,8 @@ def _load(folder: Path, graph: Graph, runtime: Any, threads: int) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     options.log_severity_level = 3
+    # onnxruntime 1.27 gives an 8-bit tensor the memory of a 4-bit one of the same shape, and writes beyond its end.
+    options.enable_mem_reuse = False
     # Weights are dequantised once, when the graph is loaded, instead of for every input.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:

@@ -182,6 +182,19 @@ def test_every_activation_passes_a_quantiser_of_its_stage(exported: tuple[Any, A
         assert all(span == 2**stage.bits - 1 for span in spans)
 
 
+def test_roundings_of_a_graph_are_of_one_width(exported: tuple[Any, Any, Path]) -> None:
+    """Roundings to 4 and to 8 bits never meet in one graph, but for what it hands on: onnxruntime confuses memory."""
+    widths = []
+    for model in models(exported[2]):
+        kinds = {tensor.name: onnx.TensorProto.DataType.Name(tensor.data_type) for tensor in model.graph.initializer}
+        rounded = [n for n in model.graph.node if n.op_type == "QuantizeLinear" and n.output[0].endswith(".q")]
+        widths.append({kinds[node.input[2]].lstrip("U") for node in rounded})
+        pools = any(node.op_type == "MaxPool" for node in model.graph.node)
+        assert widths[-1] <= ({"INT8"} if pools else {"INT4", "INT8"})
+    assert all(len(found) <= 1 for found in widths)
+    assert {"INT4"} in widths
+
+
 def test_graphs_are_standard_and_of_one_input(exported: tuple[Any, Any, Path]) -> None:
     """Every file passes onnx's full check, uses only the stated operators of opset 21, and has no free dimension."""
     for model in models(exported[2]):

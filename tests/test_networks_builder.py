@@ -127,6 +127,19 @@ def test_a_pool_of_the_image_keeps_its_signs() -> None:
     assert torch.allclose(found, torch.nn.functional.avg_pool2d(image, 2), atol=0.05)
 
 
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_a_pool_with_an_activation_rectifies(pooling: str) -> None:
+    """Of a signed map, too: what it writes is unsigned then."""
+    conv = Layer("conv", "conv", 1, 1, 4, (8, 8), (8, 8), (3, 3), padding=(1, 1))
+    pool = Layer("pool", "pool", 1, 4, 4, (8, 8), (4, 4), (2, 2), (2, 2), reads=("conv",), activation="relu",
+                 pooling=pooling)  # fmt: skip
+    backbone = Backbone("pooled", (Block("a", (conv,)), Block("b", (pool,))), (1, 8, 8), 2)
+    network = Network(backbone, all_heads(backbone, ("linear",)), (8,)).eval()
+    assert not roles(backbone.layers, ["conv", "pool"])["pool"].signed
+    values = network.advance({"conv": -torch.ones(1, 4, 8, 8)}, 1, 8)
+    assert torch.equal(values["pool"], torch.zeros(1, 4, 4, 4))
+
+
 def test_path_and_heads_of_an_architecture() -> None:
     """Each block runs at the bits of the stage it belongs to."""
     drawn = architecture((1, "linear", 2), (2, "classifier", 8))

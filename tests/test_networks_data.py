@@ -1,5 +1,7 @@
 """Data sets: disjoint splits, augmentation within a split, folders and what is wrong with them."""
 
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
 
@@ -97,6 +99,16 @@ def test_crops_are_windows_of_the_image_or_its_mirror() -> None:
     assert len({view.numpy().tobytes() for view in views}) > 20
 
 
+@pytest.mark.parametrize("size", [(64, 8), (8, 64)])
+def test_crops_of_any_shape_move_an_eighth_of_each_side(size: tuple[int, int]) -> None:
+    """Each axis is shifted by up to an eighth of its own length, and every such shift comes up."""
+    images = torch.full((1, 1, *size), 9, dtype=torch.uint8)
+    views = crop_and_flip(images, torch.zeros(400, dtype=torch.int64), torch.Generator().manual_seed(0))
+    for axis, side in ((2, size[0]), (3, size[1])):
+        kept = views.amax(5 - axis).gt(0).sum(2).unique().tolist()
+        assert kept == list(range(side - side // 8, side + 1))
+
+
 def make_folder(path: Path, classes: tuple[str, ...] = ("cat", "dog"), count: int = 20, size: int = 12) -> Path:
     rng = np.random.default_rng(0)
     for part in ("train", "test"):
@@ -133,6 +145,49 @@ def test_networks_are_judged_by_mirrored_images_too_where_training_mirrors(tmp_p
 def test_large_images_are_reduced(tmp_path: Path) -> None:
     """Images beyond 64 pixels on a side become 32x32."""
     assert load_dataset(str(make_folder(tmp_path / "big", count=12, size=70))).input_shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("<u2", "png"), (">u2", "tiff"), ("<i4", "tiff")])
+def test_deep_grey_images_keep_their_upper_bits(tmp_path: Path, kind: str, ending: str) -> None:
+    """Of sixteen bits the upper eight are taken; a mode of 32 bits may hold sixteen."""
+    folder = make_folder(tmp_path / "deep", count=0)
+    values = np.random.default_rng(0).integers(0, 2**16, (2, 2, 20, 9, 7)).astype(kind)
+    for part, images in zip(("train", "test"), values, strict=True):
+        for name, group in zip(("cat", "dog"), images, strict=True):
+            for number, pixels in enumerate(group):
+                Image.fromarray(pixels).save(folder / part / name / f"{number:03}.{ending}")
+    found = load_dataset(str(folder))
+    assert found.input_shape == (1, 9, 7)
+    assert np.array_equal(found.test_x[:20, 0].numpy(), (values[1, 0] >> 8).astype(np.uint8))
+
+
+def _huge(file: Path) -> None:
+    """A small file that claims 40,000 x 40,000 pixels."""
+    Image.new("1", (8, 8)).save(file)
+    content = bytearray(file.read_bytes())
+    content[16:24] = (40_000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    file.write_bytes(content)
+
+
+BROKEN: dict[str, Callable[[Path], object]] = {
+    "huge.png": _huge,
+    "words.ppm": lambda file: file.write_bytes(b"P6 12 twelve 255\n"),
+    "short.bmp": lambda file: file.write_bytes(b"BM" + bytes(60)),
+    "float.tiff": lambda file: Image.fromarray(np.ones((5, 5), np.float32)).save(file),
+    "deep.tiff": lambda file: Image.fromarray(np.full((5, 5), 70_000, np.int32)).save(file),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("first", [True, False])
+def test_images_that_cannot_be_read_are_told_in_one_line(tmp_path: Path, name: str, *, first: bool) -> None:
+    """Whatever Pillow makes of a damaged or hostile file, and kinds of numbers that would be cut off."""
+    folder = make_folder(tmp_path / "odd")
+    BROKEN[name](folder / "train" / "cat" / (f"0{name}" if first else name))
+    with pytest.raises(InputFileError, match=rf"{name}: expected (an image|8 or 16 bits)") as caught:
+        load_dataset(str(folder))
+    assert "\n" not in str(caught.value)
 
 
 def test_mistakes_in_a_folder_are_one_clear_line(tmp_path: Path) -> None:

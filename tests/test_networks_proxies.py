@@ -1,5 +1,7 @@
 """Training-free scores, and accuracy tables guessed from them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,18 @@ def test_guessed_tables_order_exits_as_the_score_does(proxy: str) -> None:
     again = guess_tables(proxy, backbone, digits(), 1, branches=BRANCHES, bits=(4,))
     assert again.fingerprint == tables.fingerprint
     assert proxy in tables.notes
+
+
+def test_a_backbone_without_activations_can_be_guessed() -> None:
+    """NASWOT tells its images apart by nothing: such exits have the lowest accuracy, and no number is missing."""
+    backbone = small_backbone()
+    still = [replace(b, layers=tuple(replace(x, activation="none") for x in b.layers)) for b in backbone.blocks]
+    for blocks in (still, [still[0], *backbone.blocks[1:]]):
+        changed = replace(backbone, blocks=tuple(blocks))
+        tables = guess_tables("naswot", changed, digits(), branches=("linear",))
+        accuracies = tables.correct.mean(1)
+        assert accuracies[-1] == pytest.approx(TOP, abs=0.04)
+        assert accuracies[0] == pytest.approx(TOP if blocks is still else TOP - DROP, abs=0.04)
 
 
 def test_a_guess_takes_one_width_and_a_known_score() -> None:

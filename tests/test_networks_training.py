@@ -2,6 +2,7 @@
 
 import multiprocessing
 import resource
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 
 from eenn_rl.architecture import Architecture, Exit
 from eenn_rl.errors import FULL_DISK, EennError, InvalidValueError
-from eenn_rl.networks import graphs, loop
+from eenn_rl.networks import graphs, loop, training
 from eenn_rl.networks.settings import TrainingSettings
 from eenn_rl.networks.training import train_full, train_plain
 from eenn_rl.networks.verification import train_and_measure
@@ -19,7 +20,15 @@ from eenn_rl.progress import NullProgress
 from network_samples import FULL, MIXED, StopAt, architecture, digits, small_backbone, supernet
 
 PLAIN = replace(FULL, plain_share=0.99)
-"""Rounded, every step is the plain network's."""
+"""One step alone is the architecture's."""
+
+
+@pytest.fixture
+def _one_step_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A phase of a single step, such as the architecture's with `PLAIN`, has a rate of zero."""
+    monkeypatch.setattr(
+        training, "one_cycle", lambda step, total, peak: (total > 1) * loop.one_cycle(step, total, peak)
+    )
 
 
 @pytest.mark.parametrize("exits", [MIXED, ((2, "classifier", 8),)])
@@ -88,8 +97,9 @@ def test_processes_change_nothing(tmp_path: Path) -> None:
     assert sorted(file.suffix for file in (tmp_path / "two").iterdir()) == [".npz"] * 3 + [".plain"] + [".pt"] * 3
 
 
+@pytest.mark.usefixtures("_one_step_changes_nothing")
 def test_architectures_start_from_one_plain_network(tmp_path: Path) -> None:
-    """With no step of their own, two architectures hold the plain network's weights at all their bits."""
+    """Before steps of their own, two architectures hold the plain network's weights at all their bits."""
     plain = train_plain(small_backbone(), digits(), PLAIN, 0, None, tmp_path).state_dict()
     before = [file.stat().st_mtime_ns for file in tmp_path.glob("*.plain")]
     for exits in (MIXED, ((2, "classifier", 4),)):
@@ -102,8 +112,9 @@ def test_architectures_start_from_one_plain_network(tmp_path: Path) -> None:
     assert [file.stat().st_mtime_ns for file in tmp_path.glob("*.plain")] == before
 
 
+@pytest.mark.usefixtures("_one_step_changes_nothing")
 def test_architectures_begin_with_the_shared_weights(tmp_path: Path) -> None:
-    """With no step of their own, they hold the shared weights of their layers; no plain network is trained."""
+    """Before steps of their own, they hold the shared weights of their layers; no plain network is trained."""
     held = supernet().network.state_dict()
     for exits in (MIXED, ((2, "classifier", 4),)):
         full = train_full(architecture(*exits), digits(), PLAIN, 0, None, tmp_path / "checkpoint", supernet()).network
@@ -188,7 +199,9 @@ def test_steps_that_come_again_are_captured(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(graphs.StepReplayer, "_capture", capture)
     monkeypatch.setattr(graphs, "MOST_GRAPHS", 2)
-    replayer = graphs.StepReplayer(torch.device("cuda"))
+    entered: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext(entered.append(device)))
+    replayer = graphs.StepReplayer(torch.device("cuda:1"))
     done: list[tuple[str, float]] = []
     kinds = "aaa" + "ebcbcdabcdde"
     for number, kind in enumerate(kinds):
@@ -196,6 +209,27 @@ def test_steps_that_come_again_are_captured(monkeypatch: pytest.MonkeyPatch) -> 
         replayer.run(kind, lambda x, y, kind=kind: done.append((kind, float(x + y))), value, value, eager=False)
     assert done == [(kind, 2.0 * number) for number, kind in enumerate(kinds)]
     assert "".join(graph.kind for graph in captured) == "bc"  # e was met once, d too late
+    assert set(entered) == {torch.device("cuda:1")}
+
+
+def test_steps_go_on_in_the_way_of_this_device() -> None:
+    """An optimiser's state saved on another device brings no other way of stepping along."""
+    weight = torch.nn.Parameter(torch.ones(2))
+
+    def made(**way: bool) -> torch.optim.SGD:
+        return torch.optim.SGD([weight], lr=0.1, momentum=0.9, nesterov=True, **way)
+
+    fused, plain = made(fused=True), made()
+    loop.load_optimiser(fused, plain.state_dict())
+    loop.load_optimiser(plain, fused.state_dict())
+    assert (fused.param_groups[0]["fused"], plain.param_groups[0]["fused"]) == (True, None)
+
+
+def test_an_architecture_is_always_trained() -> None:
+    """However large the plain network's share, a step is left in which exits join."""
+    settings = replace(FULL, epochs=1, plain_share=0.99)
+    trained = train_full(architecture(*MIXED), digits(), settings, 0).network.state_dict()
+    assert trained["blocks.0.steps.0.variants.8.output.step"] != 1
 
 
 def test_a_failing_training_is_told(tmp_path: Path) -> None:

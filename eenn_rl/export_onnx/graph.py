@@ -2,11 +2,13 @@
 
 Nodes carry the names of the layers. A value written by layer `a` is the tensor ``a``; rounded to its bits it is
 ``a.q``. Every rounded value passes QuantizeLinear and DequantizeLinear, so that a compiler sees its type and scale.
-Two habits are there because onnxruntime 1.27 fails to load what would be more natural: bounds are set by Min and Max,
-not by a Clip before a QuantizeLinear to 4 bits; and what a max-pool reads is held in 8 bits, within its own bounds.
+Two habits are there because onnxruntime 1.27 fails on what would be more natural: bounds are set by Min and Max, not by
+a Clip before a QuantizeLinear to 4 bits; and in a graph with a max-pool every activation is held in 8 bits, within its
+own bounds. It cannot load a max-pool after a 4-bit rounding, and where 4- and 8-bit roundings of one shape meet it
+gives the larger the memory of the smaller, and writes beyond its end.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,12 +29,12 @@ def storage_type(bits: int, *, signed: bool) -> str:
 
 
 class GraphBuilder:
-    """Collects nodes; `model()` gives the finished graph, for one input at a time. `pooled` is read by max-pools."""
+    """Collects nodes; `model()` gives the finished graph, for one input at a time. `pools`: it has a max-pool."""
 
     batch = 1
 
-    def __init__(self, name: str, pooled: Collection[str] = ()) -> None:
-        self.name, self.pooled = name, pooled
+    def __init__(self, name: str, *, pools: bool = False) -> None:
+        self.name, self.pools = name, pools
         self._onnx = import_onnx()
         self._nodes: list[Any] = []
         self._constants: dict[str, Any] = {}
@@ -120,7 +122,7 @@ class GraphBuilder:
     def _round(self, parameters: LayerParameters, value: str) -> None:
         """To the layer's integers and back."""
         name, step = parameters.layer.name, np.float32(parameters.step)
-        held = 8 if name in self.pooled else max(4, parameters.bits)
+        held = 8 if self.pools else max(4, parameters.bits)
         kind = storage_type(held, signed=parameters.signed)
         if parameters.bits < held:  # the type is wider than the range
             low, high = activation_range(parameters.bits, signed=parameters.signed)

@@ -67,11 +67,11 @@ def _graphs(
     later = _read_by(
         [*stages[k].branch_layers, *(x for stage in stages[k + 1 :] for x in (*stage.layers, *stage.branch_layers))]
     )
-    trunk = GraphBuilder(f"stage{k}", _pooled(stages[k].layers))
+    trunk = GraphBuilder(f"stage{k}", pools=_pools(stages[k].layers))
     inputs = _begin(trunk, stages[k].layers, known, architecture, normalisation)
     outputs = _run(trunk, parameters[0], later)
     known |= {info.name.removesuffix(HANDED_ON): info for info in outputs}
-    branch = GraphBuilder(f"exit{k}", _pooled(stages[k].branch_layers))
+    branch = GraphBuilder(f"exit{k}", pools=_pools(stages[k].branch_layers))
     branch_inputs = _begin(branch, stages[k].branch_layers, known, architecture, normalisation)
     for item in parameters[1]:
         branch.layer(item)
@@ -84,9 +84,9 @@ def _read_by(layers: Iterable[Layer]) -> set[str]:
     return {name for layer in layers for name in layer.reads or ("",)}
 
 
-def _pooled(layers: Iterable[Layer]) -> set[str]:
-    """Names of what max-pools among `layers` read."""
-    return {name for layer in layers if layer.kind == "pool" and layer.pooling == "max" for name in layer.reads}
+def _pools(layers: Iterable[Layer]) -> bool:
+    """Whether there is a max-pool among `layers`."""
+    return any(layer.kind == "pool" and layer.pooling == "max" for layer in layers)
 
 
 def _begin(

@@ -117,15 +117,18 @@ def load_digits_canvas() -> Dataset:
 
 
 def crop_and_flip(images: Tensor, chosen: Tensor, generator: torch.Generator, *, flip: bool = True) -> Tensor:
-    """Each chosen image shifted by up to an eighth of its size (zeros come in), half of them mirrored."""
+    """Each chosen image shifted by up to an eighth of its height and width (zeros come in), half of them mirrored."""
     n, size = len(chosen), images.shape[2:]
-    pad = max(1, size[0] // 8)
-    draw = torch.randint(0, 2 * pad + 1, (n, 2), generator=generator).to(images.device)
+    down, right = (max(1, side // 8) for side in size)
+    bounds = torch.tensor([2 * down + 1, 2 * right + 1])
+    # One draw for both axes, scaled to each: even as far as whole pixels allow.
+    most = int(bounds.max())
+    draw = (torch.randint(0, most, (n, 2), generator=generator) * bounds // most).to(images.device)
     mirrored = torch.rand(n, generator=generator).lt(0.5 if flip else 0).to(images.device)
     rows = draw[:, :1] + torch.arange(size[0], device=images.device)
     columns = torch.arange(size[1], device=images.device).expand(n, -1)
     columns = draw[:, 1:] + torch.where(mirrored[:, None], size[1] - 1 - columns, columns)
-    padded = functional.pad(images[chosen], (pad, pad, pad, pad)).permute(0, 2, 3, 1)
+    padded = functional.pad(images[chosen], (right, right, down, down)).permute(0, 2, 3, 1)
     batch = torch.arange(n, device=images.device)[:, None, None]
     return padded[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 

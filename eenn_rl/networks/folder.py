@@ -1,9 +1,11 @@
 """Images of a user's folder, laid out as torchvision's ImageFolder: ``train/<class>/*.png``, ``test/<class>/*.png``."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from eenn_rl.errors import InputFileError
 
@@ -32,12 +34,37 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _pixels(file: Path, mode: str, size: tuple[int, int] | None) -> np.ndarray:
+@contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    """The image in `file`; whatever Pillow raises for a damaged or hostile one within becomes one line."""
     try:
         with Image.open(file) as image:
-            shown = image.convert(mode)
-    except (UnidentifiedImageError, OSError) as error:
-        raise InputFileError(f"{file}: expected an image, found something else ({error}): remove it") from None
+            yield image
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputFileError(f"{file}: expected an image, found something else ({reason}): remove it") from None
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether its grey values are integers of more than eight bits."""
+    return image.mode == "I" or image.mode.startswith("I;")
+
+
+def _eight_bits(image: Image.Image, file: Path) -> Image.Image:
+    """With eight bits per channel: of sixteen the upper ones (Pillow's own conversion cuts all beyond 255)."""
+    if image.mode == "F":
+        raise InputFileError(f"{file}: expected 8 or 16 bits per channel, found floating-point numbers: convert it")
+    if not _is_deep(image):
+        return image
+    values = np.asarray(image.convert("I"))
+    if values.min() < 0 or values.max() >= 2**16:
+        raise InputFileError(f"{file}: expected 8 or 16 bits per channel, found values beyond them: convert it")
+    return Image.fromarray((values >> 8).astype(np.uint8))
+
+
+def _pixels(file: Path, mode: str, size: tuple[int, int] | None) -> np.ndarray:
+    with _opened(file) as image:
+        shown = _eight_bits(image, file).convert(mode)
     if size is not None and shown.size != size:
         shown = shown.resize(size, Image.Resampling.BILINEAR)
     array = np.asarray(shown)
@@ -46,12 +73,9 @@ def _pixels(file: Path, mode: str, size: tuple[int, int] | None) -> np.ndarray:
 
 def _format(file: Path) -> tuple[str, tuple[int, int]]:
     """("L" or "RGB", (width, height)) that every image is brought to, from the first one."""
-    try:
-        with Image.open(file) as image:
-            mode = "L" if image.mode in ("1", "L", "I;16") else "RGB"
-            return mode, image.size if max(image.size) <= LARGEST else (REDUCED, REDUCED)
-    except (UnidentifiedImageError, OSError) as error:
-        raise InputFileError(f"{file}: expected an image, found something else ({error}): remove it") from None
+    with _opened(file) as image:
+        mode = "L" if image.mode in ("1", "L") or _is_deep(image) else "RGB"
+        return mode, image.size if max(image.size) <= LARGEST else (REDUCED, REDUCED)
 
 
 def form_of(path: Path) -> tuple[tuple[int, int, int], int]:

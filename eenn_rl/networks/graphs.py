@@ -19,7 +19,7 @@ class StepReplayer:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.enabled = device.type == "cuda"
+        self.device, self.enabled = device, device.type == "cuda"
         self.forget()
 
     def forget(self) -> None:
@@ -34,12 +34,13 @@ class StepReplayer:
         if not self.enabled or eager or self._seen <= EAGER_STEPS or not self._comes_again(kind):
             step(images, labels)
             return
-        if kind not in self._graphs:
-            self._graphs[kind] = self._capture(step, images, labels)
-        graph, held_images, held_labels = self._graphs[kind]
-        held_images.copy_(images)
-        held_labels.copy_(labels)
-        graph.replay()
+        with torch.cuda.device(self.device):  # graphs are captured, and run, on the current one
+            if kind not in self._graphs:
+                self._graphs[kind] = self._capture(step, images, labels)
+            graph, held_images, held_labels = self._graphs[kind]
+            held_images.copy_(images)
+            held_labels.copy_(labels)
+            graph.replay()
 
     def _comes_again(self, kind: Hashable) -> bool:
         """Whether `kind` is captured, or has been met before and may be."""

@@ -79,7 +79,12 @@ def _branch(head: Head, branches: Sequence[str]) -> int:
 
 
 def _accuracies(scores: np.ndarray) -> Tensor:
-    """Of heads in order, the classifier last; none is above `TOP` or `DROP` below it by more than the lowest."""
+    """Of heads in order, the classifier last; none is above `TOP` or `DROP` below it by more than the lowest.
+
+    A score of minus infinity counts as the lowest of the others.
+    """
+    low = scores.min(where=np.isfinite(scores), initial=np.inf)
+    scores = np.where(np.isfinite(scores), scores, low if np.isfinite(low) else 0.0)
     low, top = scores.min(), scores[-1]
     share = np.clip((top - scores) / max(top - low, 1e-12), 0.0, 1.0)
     return torch.from_numpy(TOP - DROP * share)

@@ -52,7 +52,8 @@ def roles(layers: Sequence[Layer], sinks: Iterable[str]) -> dict[str, Role]:
         found[layer.name] = Role(
             normalised=layer.kind in ("conv", "depthwise") or (layer.kind == "linear" and not logits),
             quantised=not (logits or accumulates or (pool and layer.pooling == "max")),
-            signed=(source is None or source.signed) if pool else layer.activation == "none",  # an image has signs
+            # Pooling keeps the signs that there are, and an image has some.
+            signed=layer.activation == "none" and (not pool or source is None or source.signed),
         )
     return found
 

@@ -149,11 +149,14 @@ def arithmetic(device: torch.device, precision: str) -> torch.autocast:
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Continue from `state`; a rate that captured steps read stays the same tensor."""
-    rates = [group["lr"] for group in optimiser.param_groups]
+    """Continue from `state`; a rate that captured steps read stays the same tensor, and steps are done as here.
+
+    What was saved on another device may have been done in another way.
+    """
+    own = [{key: group[key] for key in ("lr", "fused", "foreach")} for group in optimiser.param_groups]
     optimiser.load_state_dict(state)
-    for group, rate in zip(optimiser.param_groups, rates, strict=True):
-        group["lr"] = rate
+    for group, kept in zip(optimiser.param_groups, own, strict=True):
+        group.update(kept)
         for parameter in group["params"]:
             held = optimiser.state[parameter]
             if "momentum_buffer" in held:  # in the parameter's own memory order, which fused steps insist on

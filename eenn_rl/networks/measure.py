@@ -31,7 +31,7 @@ Bits = tuple[int, ...]
 Row = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], float]
 """Confidence levels and correctness of each image, and the temperature."""
 MOST_ROWS = 1600
-"""Rows that a table holds at most; beyond, paths with many changes of bits are left out."""
+"""Beyond so many rows of a table, paths with several changes of bits are left out; those with one change never are."""
 
 
 def paths_of_length(length: int, bits: Sequence[int], changes: int) -> Iterator[tuple[int, ...]]:

@@ -6,6 +6,7 @@ score by Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, ICLR 2021. `
 tables of them.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -62,7 +63,8 @@ def _fresh(subject: Subject, seed: int) -> Network:
 def naswot(subject: Subject, dataset: Dataset, seed: int = 0) -> float:
     """Logarithm of the determinant of the kernel that counts, for two images, the units that agree on firing.
 
-    A batch of training images, fresh weights; units are those of every layer with an activation.
+    A batch of training images, fresh weights; units are those of every layer with an activation. Minus infinity where
+    two images cannot be told apart, for want of such layers, say.
     """
     network = _fresh(subject, seed).train()
     codes: list[Tensor] = []
@@ -78,6 +80,8 @@ def naswot(subject: Subject, dataset: Dataset, seed: int = 0) -> float:
         network(dataset.normalise(images).cpu(), subject.path, subject.heads)
     for hook in hooks:
         hook.remove()
+    if not codes:
+        return -math.inf
     fired = torch.cat(codes, 1).double()
     kernel = fired @ fired.T + (1 - fired) @ (1 - fired).T
     return float(torch.linalg.slogdet(kernel).logabsdet)

@@ -254,9 +254,9 @@ def _without(settings: TrainingSettings, *names: str) -> dict[str, Any]:
 
 
 def _steps(dataset: Dataset, settings: TrainingSettings) -> tuple[range, range]:
-    """Those of the plain network, and those of the architecture."""
+    """Those of the plain network, and those of the architecture: one at least."""
     total = settings.epochs * Batches(len(dataset.train_x), settings.batch_size, 0).per_epoch
-    switch_at = round(total * settings.plain_share)
+    switch_at = min(round(total * settings.plain_share), total - 1)
     return range(switch_at), range(switch_at, total)
 
 
