@@ -68,7 +68,7 @@ class Kept:
         return np.concatenate([getattr(batch, name) for batch in self.batches])
 
 
-class InterruptedHereError(Exception):
+class InterruptedHereError(KeyboardInterrupt):
     pass
 
 
@@ -334,9 +334,14 @@ def test_distinct_is_the_unique_of_rows(rows: list[list[int]]) -> None:
     assert distinct(values[:, :, 1]).tolist() == np.unique(values[:, :, 1], axis=0, return_index=True)[1].tolist()
 
 
-def test_neighbours_are_legal_and_reach_everything() -> None:
-    """Every neighbour is legal and new, and by moves alone the whole of a small space can be reached."""
-    space = synthetic.space(branches=("linear", "conv"), bits=(4, 8), max_exits=2)
+@pytest.mark.parametrize("cores", [synthetic.MIXED, ((4,), (8,)), ((4, 8), (8,), (4,)), ((2, 4), (4,), (8,))])
+def test_neighbours_are_legal_and_reach_everything(cores: tuple[tuple[int, ...], ...]) -> None:
+    """Every neighbour is legal and new, and by moves alone the whole of a small space can be reached.
+
+    Also where each core knows bits that no other knows.
+    """
+    machine = synthetic.accelerator(cores, ())
+    space = synthetic.space(spec=machine, branches=("linear",), bits=(2, 4, 8), max_exits=2)
     start = space.sample(np.random.default_rng(0), 1)[0]
     seen, front = {start.tobytes()}, [start]
     while front:
@@ -347,6 +352,13 @@ def test_neighbours_are_legal_and_reach_everything() -> None:
                 seen.add(genome.tobytes())
                 front.append(genome)
     assert len(seen) == space.size
+
+
+def test_a_space_of_one_architecture_has_no_mutation() -> None:
+    """What cannot change stays as it is."""
+    space = synthetic.space(spec=synthetic.accelerator(((4,),), ()), bits=(4,), max_exits=1)
+    only = space.sample(np.random.default_rng(0), 1)[0]
+    assert np.array_equal(mutate(space, np.random.default_rng(0), only, 3), only)
 
 
 def test_mutation_is_legal_and_seeded() -> None:

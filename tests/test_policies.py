@@ -127,11 +127,42 @@ def test_strange_policy_files_are_refused(policy_path: Path, tmp_path: Path) -> 
     np.savez(strange, **{**arrays, name: np.full_like(arrays[name], np.nan)})
     with pytest.raises(InputFileError, match="finite"):
         load_policy(strange)
+    np.savez(strange, **{**arrays, name: np.full(arrays[name].shape, 1e300)})
+    with pytest.raises(InputFileError, match="finite"):
+        load_policy(strange)
     info = json.loads(arrays["info"].tobytes())
     info["format_version"] = 99
     np.savez(strange, **{**arrays, "info": np.frombuffer(json.dumps(info).encode(), np.uint8)})
     with pytest.raises(InputFileError, match="format"):
         load_policy(strange)
+
+
+@pytest.mark.parametrize("size", [60_000.0, 3e38])
+def test_policies_with_huge_weights_end(size: float, policy_path: Path, tmp_path: Path) -> None:
+    """However bad finite weights make legal choices look, only those are taken, or one line ends it."""
+    with np.load(policy_path) as file:
+        arrays = {name: file[name].astype(np.float32) if name != "info" else file[name] for name in file.files}
+    for name, values in arrays.items():
+        if name != "info":
+            values[...] = size if name.endswith("bias") else 0
+    arrays["mlp_extractor.queries.weight"][...] = -size
+    arrays["mlp_extractor.choices.weight"][...] = -size
+    path = tmp_path / "huge.npz"
+    np.savez(path, **arrays)
+    evaluator, policy = Synthetic(synthetic.quad()), load_policy(path)
+    if size > 1e6:
+        with pytest.raises(EennError, match="finite numbers, found one whose weights are too large"):
+            proposals(evaluator, policy, 2, 0)
+    else:
+        assert evaluator.space.legal(proposals(evaluator, policy, 2, 0)).all()
+
+
+def test_a_learning_rate_that_breaks_the_policy_ends_nothing() -> None:
+    """The search spends its budget on legal architectures all the same."""
+    from eenn_agents.search import search
+
+    settings = AgentSettings(budget=400, policy="untrained", policy_share=1.0, learning_rate=1e30)
+    assert search("ppo", Synthetic(synthetic.quad()), settings, 0).distinct == 400
 
 
 def test_damaged_policies_are_refused(policy_path: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from eenn_agents.vec_env import SB3VecEnv
 from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import Layout, actions_of
 from eenn_envs.vector import EENNVectorEnv
-from eenn_rl.errors import MissingDependencyError
+from eenn_rl.errors import EennError, MissingDependencyError
 from eenn_rl.space import Genomes
 
 STEPS = ("observations", "masks", "actions", "log_probs")
@@ -117,22 +117,26 @@ class EpisodicPPO(MaskablePPO):
 
     @torch.no_grad()
     def action_log_probs(self, observations: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """Log-probabilities of all actions, float32 [n, actions]; illegal ones at about -1e8."""
-        logits = self._logits(observations)
-        return torch.log_softmax(torch.where(masks, logits, torch.tensor(-1e8)), dim=1)
+        """Log-probabilities of all actions, float32 [n, actions]; of illegal ones minus infinity."""
+        return self._masked_log_probs(observations, masks)
 
-    def _logits(self, observations: torch.Tensor) -> torch.Tensor:
+    def _masked_log_probs(self, observations: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.policy.mlp_extractor.forward_actor(observations)
-        return logits
+        if not logits.isfinite().all():
+            raise EennError(
+                "the policy: expected a network that answers with finite numbers, found one whose weights are too "
+                "large: a damaged file (--policy), or a learning rate that is too high (--policy-learning-rate)"
+            )
+        return torch.log_softmax(torch.where(masks, logits, torch.tensor(-torch.inf)), dim=1)
 
     def _log_probs_and_entropy(
         self, episodes: Episodes, chosen: slice | torch.Tensor = _EVERY
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Of the actions taken, differentiable, [steps] each."""
-        logits = self._logits(episodes.observations[chosen])
         masks = episodes.masks[chosen]
-        every = torch.log_softmax(torch.where(masks, logits, torch.tensor(-1e8)), dim=1)
-        entropy = -torch.where(masks, every.exp() * every, torch.tensor(0.0)).sum(1)
+        every = self._masked_log_probs(episodes.observations[chosen], masks)
+        legal = torch.where(masks, every, torch.tensor(0.0))  # no gradient may pass through 0 times infinity
+        entropy = -(every.exp() * legal).sum(1)
         return every.gather(1, episodes.actions[chosen].unsqueeze(1)).flatten(), entropy
 
     def update(

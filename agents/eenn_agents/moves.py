@@ -14,12 +14,12 @@ def neighbours(space: SearchSpace, genome: Genomes) -> Genomes:
     """Every legal architecture one move away, each once, [n, max_exits, 5].
 
     Moves: change one exit's branch, bits, core, branch core, or both cores; every exit's bits or cores at once; move,
-    remove or add an exit (a new one takes bits and cores of the exit after it). Bits may change only where the cores
-    support them.
+    remove or add an exit (a new one takes bits and cores of the exit after it). Where the allocations of some bits are
+    none of the others', bits and both cores change together, too: alone, neither could. So any architecture can be
+    reached from any other.
     """
     exits = int((genome[:, LOCATION] >= 0).sum())
-    sizes = len(space.branches), space.usable_bits, len(space.accelerator.allocations)
-    changed, values = _field_changes(exits, space.max_exits, *sizes)
+    changed, values = _field_changes(exits, space.max_exits, len(space.branches), *_placements(space))
     moved = [*_moved(space, genome, exits), *_added(space, genome, exits), *_removed(genome, exits)]
     found = np.concatenate([np.where(changed, values, genome), *(other[np.newaxis] for other in moved)])
     found = found[space.legal(found) & (found != genome).any((1, 2))]
@@ -36,26 +36,51 @@ def distinct(genomes: Genomes) -> npt.NDArray[np.intp]:
     return first
 
 
+Pairs = tuple[tuple[int, int], ...]
+
+
+def _placements(space: SearchSpace) -> tuple[tuple[int, ...], int, Pairs]:
+    """Bits, the number of allocations, and the pairs of both that must be able to change together; mostly none."""
+    pairs = () if _reaches_all(space.legal_pairs) else tuple(
+        (bits, allocation)
+        for bits, row in zip(space.bits, space.legal_pairs, strict=True)
+        for allocation in np.flatnonzero(row).tolist()
+    )  # fmt: skip
+    return space.usable_bits, len(space.accelerator.allocations), pairs
+
+
+def _reaches_all(legal: npt.NDArray[np.bool_]) -> bool:
+    """Whether steps along a row or a column of `legal` [bits, allocations] lead from any true entry to any other."""
+    usable = legal[legal.any(axis=1)]
+    reached = usable[:1].any(axis=0)
+    for _ in usable:
+        reached = usable[(usable & reached).any(axis=1)].any(axis=0)
+    return bool(((usable & reached).any(axis=1)).all())
+
+
 @lru_cache
 def _field_changes(
-    exits: int, rows: int, branches: int, bits: tuple[int, ...], allocations: int
+    exits: int, rows: int, branches: int, bits: tuple[int, ...], allocations: int, pairs: Pairs
 ) -> tuple[npt.NDArray[np.bool_], Genomes]:
     """The moves that set fields of a genome with so many exits: which fields, [moves, rows, 5], and to what."""
-    moves: list[tuple[int | slice, int | slice | list[int], int]] = []
+    moves: list[tuple[int | slice, int | slice | list[int], int | tuple[int, ...]]] = []
     for row in range(exits):
         if row < exits - 1:
             moves += [(row, BRANCH, value) for value in range(branches)]
         moves += [(row, BITS, value) for value in bits]
         for value in range(allocations):
             moves += [(row, CORE, value), (row, BRANCH_CORE, value), (row, [CORE, BRANCH_CORE], value)]
+        moves += [(row, slice(BITS, None), (width, value, value)) for width, value in pairs]
     if exits > 1:
         every = slice(exits)
         moves += [(every, BITS, value) for value in bits]
         moves += [(every, slice(CORE, None), value) for value in range(allocations)]
-    changed = np.zeros((len(moves), rows, 5), np.bool_)
-    for number, (row_, columns, _) in enumerate(moves):
+        moves += [(every, slice(BITS, None), (width, value, value)) for width, value in pairs]
+    changed, values = np.zeros((len(moves), rows, 5), np.bool_), np.zeros((len(moves), rows, 5), np.int16)
+    for number, (row_, columns, set_to) in enumerate(moves):
         changed[number, row_, columns] = True
-    return changed, np.array([value for *_, value in moves], np.int16)[:, np.newaxis, np.newaxis]
+        values[number, row_, columns] = set_to
+    return changed, values
 
 
 def _moved(space: SearchSpace, genome: Genomes, exits: int) -> Iterator[Genomes]:
@@ -94,8 +119,10 @@ def _removed(genome: Genomes, exits: int) -> Iterator[Genomes]:
 
 
 def mutate(space: SearchSpace, rng: np.random.Generator, genome: Genomes, moves: int) -> Genomes:
-    """`genome` after `moves` random moves."""
+    """`genome` after `moves` random moves; fewer where there are none."""
     for _ in range(moves):
         options = neighbours(space, genome)
+        if not len(options):
+            break
         genome = options[rng.integers(len(options))]
     return genome

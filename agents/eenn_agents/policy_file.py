@@ -126,9 +126,12 @@ def _weights(path: Path, layout: Layout) -> dict[str, npt.NDArray[np.float32]]:
     for name, shape in wanted.items():
         if arrays[name].shape != shape:
             raise InputFileError(f"{path}: expected {name} of shape {shape}, found {arrays[name].shape}")
-    if not all(value.dtype.kind == "f" and np.isfinite(value).all() for value in arrays.values()):
+    floating = all(value.dtype.kind == "f" for value in arrays.values())
+    with np.errstate(over="ignore", invalid="ignore"):
+        weights = {name: value.astype(np.float32) for name, value in arrays.items()}
+    if not floating or not all(np.isfinite(value).all() for value in weights.values()):
         raise InputFileError(f"{path}: expected finite weights, found others: pretrain anew")
-    return {name: value.astype(np.float32) for name, value in arrays.items()}
+    return weights
 
 
 def shipped_policy(backbone: str) -> Policy | None:
