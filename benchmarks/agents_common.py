@@ -12,6 +12,7 @@ import provenance
 
 from eenn_rl.backbone import Backbone
 from eenn_rl.comparison import Cell, hypervolume, improvements
+from eenn_rl.episodes import NullRecorder, Recorder
 from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator
@@ -55,13 +56,32 @@ def _backend(spec: AcceleratorSpec, backbone: Backbone) -> HardwareBackend:
     return make_backend("multicore", spec, backbone)
 
 
-def searched(agent: str, evaluator: Evaluator, budget: int, seed: int, **changes: Any) -> Cell:
+GUIDED = "guided"
+"""The default agent without its policy (`--agent ppo --policy-share 0`): guided local search alone."""
+
+
+class Updates(NullRecorder):
+    """Keeps nothing of a search but how often its policy was updated."""
+
+    count = 0
+
+    def add_update(self, episodes: int, entropy: float) -> None:
+        """One more."""
+        super().add_update(episodes, entropy)
+        self.count += 1
+
+
+def searched(
+    agent: str, evaluator: Evaluator, budget: int, seed: int, recorder: Recorder | None = None, **changes: Any
+) -> Cell:
     """One search as a cell of a comparison; an untrained policy unless `changes` name one."""
     from eenn_agents.search import search
 
-    settings = replace(AgentSettings(agent=agent, budget=budget, policy="untrained"), **changes)
+    kind = "ppo" if agent == GUIDED else agent
+    share = {"policy_share": 0.0} if agent == GUIDED else {}
+    settings = replace(AgentSettings(agent=kind, budget=budget, policy="untrained"), **share, **changes)
     static, begun = evaluator.static, time.perf_counter()
-    history = search(agent, evaluator, settings, seed).history
+    history = search(kind, evaluator, settings, seed, recorder).history
     wall_s = time.perf_counter() - begun
     return Cell(
         agent, seed, len(history), improvements(history), float(history.feasible.mean()),

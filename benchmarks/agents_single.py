@@ -5,13 +5,14 @@
 
 Results: results/agents_single.json. "Best known" is the best reward that any agent found with any seed. `--keep` lets
 searches in that file stand whose tables and budget are the same, and adds what is missing; those of agents whose code
-has changed since are to be named with `--anew`. Each problem says which command made each agent's searches.
+has changed since are to be named with `--anew`. Each problem says which command made each agent's searches, and how
+often the policy of `ppo` was updated, on at most 16 of its proposals each time; `guided` is `ppo` without a policy.
 """
 
 import json
 from typing import Any
 
-from agents_common import evaluator_of, origin_of, parser, searched
+from agents_common import Updates, evaluator_of, origin_of, parser, searched
 from provenance import RESULTS, provenance, write
 
 from eenn_rl.comparison import Cell, best_known, summarise, table
@@ -49,7 +50,7 @@ def main() -> None:
     options.add_argument("--budget", type=int, default=3000)
     options.add_argument("--datasets", default="digits,cifar10")
     options.add_argument("--accelerators", default="quad_edge_tpu,hetero_quad")
-    options.add_argument("--agents", default="ppo,local,evolution,nsga2,random")
+    options.add_argument("--agents", default="ppo,guided,local,evolution,nsga2,random")
     options.add_argument("--keep", action="store_true")
     options.add_argument("--anew", default="", help="with --keep: agents whose searches in the file do not stand")
     arguments = options.parse_args()
@@ -65,18 +66,19 @@ def main() -> None:
             done = {(cell.agent, cell.seed) for cell in cells}
             ran = {agent: command for agent in agents for seed in range(arguments.seeds) if (agent, seed) not in done}
             before = {agent: made for agent, made in found.get(name, {}).get("commands", {}).items() if cells}
-            cells += [
-                searched(agent, evaluator_of(estimator, accelerator), arguments.budget, seed)
-                for agent in agents
-                for seed in range(arguments.seeds)
-                if (agent, seed) not in done
-            ]
+            updates = found.get(name, {}).get("policy_updates", {}) if cells else {}
+            for agent, seed in ((agent, seed) for agent in agents for seed in range(arguments.seeds)):
+                if (agent, seed) not in done:
+                    counted = Updates()
+                    evaluator = evaluator_of(estimator, accelerator)
+                    cells.append(searched(agent, evaluator, arguments.budget, seed, counted))
+                    updates |= {str(seed): counted.count} if agent == "ppo" else {}
             best = best_known(cells)
             rows = summarise(cells, budgets, best)
             print(f"{name}: best known reward {best:.4f}\n{table(rows)}\n", flush=True)
             found[name] = {
                 "tables": origin_of(tables), "commands": before | ran, "best_known": best, "rows": to_json(rows),
-                "cells": to_json(cells),
+                "cells": to_json(cells), "policy_updates": updates,
             }  # fmt: skip
             write(NAME, {"budget": arguments.budget, "problems": found}, range(arguments.seeds))
 

@@ -3,9 +3,10 @@
     python benchmarks/agents_unseen.py [--policy FILE] [--accelerators 20] [--budget 600] [--stream FOLDER]
 
 The machines are drawn from another seed than pretraining's, after the policy was frozen; those of Stream's package were
-drawn by nobody. "Best known" is the best of all searches and proposals on that machine, and of hill climbing from 4,096
-random architectures. Results: results/agents_unseen.json for resnet8, results/agents_unseen_<backbone>.json for others,
-whose tables `--tables` names; `--name` adds to that, for data that a policy has not met.
+drawn by nobody. Every search has the settings of `train`, one seed, and `--budget` evaluations. "Best known" is the best
+of all searches and proposals on that machine, and of hill climbing from 4,096 random architectures. Results:
+results/agents_unseen.json for resnet8, results/agents_unseen_<backbone>.json for others, whose tables `--tables` names;
+`--name` adds to that, for data that a policy has not met.
 """
 
 from pathlib import Path
@@ -62,7 +63,7 @@ def main() -> None:
     estimator, rows = Estimator(tables), []
     for name, evaluator in [*machines(estimator, arguments.accelerators), *real(estimator, arguments.stream)]:
         proposed = propose(evaluator, arguments.policy, 16, 0)
-        guided = searched("ppo", evaluator, 100, 0, policy=arguments.policy, policy_share=0.8)
+        guided = searched("ppo", evaluator, arguments.budget, 0, policy=arguments.policy)
         cells = [searched(agent, evaluator, arguments.budget, 0) for agent in BASELINES]
         climbed_to = evaluator.score_batch(climbed(evaluator, np.random.default_rng(0), 4096)[:1])
         reference = float(climbed_to.reward[0]) if climbed_to.feasible[0] else -np.inf
@@ -73,7 +74,7 @@ def main() -> None:
             "best_known": best,
             "best_of_16": first,
             "feasible_of_16": sum(item.feasible for item in proposed),
-            "with_100_evaluations": guided.best,
+            "with_100_evaluations": guided.reward_at(100),
             "baselines_with_100_evaluations": {cell.agent: cell.reward_at(100) for cell in cells},
             "evaluations_to_match_16": {
                 cell.agent: cell.evaluations_to(first) if np.isfinite(first) else None for cell in cells
