@@ -3,8 +3,8 @@
     python benchmarks/agents_unseen.py [--policy FILE] [--accelerators 20] [--budget 600] [--stream FOLDER]
 
 The machines are drawn from another seed than pretraining's, after the policy was frozen; those of Stream's package were
-drawn by nobody. Every search has the settings of `train`, one seed and `--budget` evaluations. "Best known" is the best of
-all searches and proposals on that machine, and of hill climbing from 4,096 random architectures. Results:
+drawn by nobody. Every search has the settings of `train`, one seed and `--budget` evaluations. "Best known" is the best
+of all searches and proposals on that machine, and of hill climbing from 4,096 random architectures. Results:
 results/agents_unseen.json for resnet8, results/agents_unseen_<backbone>.json for others, whose tables `--tables` names;
 `--name` adds to that, for data that a policy has not met.
 """

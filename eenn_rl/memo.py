@@ -22,6 +22,8 @@ from eenn_rl.workload import Workload
 _FORMAT = 1
 _KEEP_EVERY_S = 1.0
 """A run that is killed loses what was learned in at most this time."""
+QUICK_S = 0.01
+"""Answers that come faster are not worth a place in the file that a run keeps for itself."""
 
 
 def _digest(*parts: Any) -> str:
@@ -45,6 +47,9 @@ class _Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def make(self) -> None:
+        """Make the file where there is none; one that is something else is refused."""
         with self._connection() as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS reports (key TEXT PRIMARY KEY, report TEXT NOT NULL)")
 
@@ -66,30 +71,40 @@ class _Store:
         return from_json(CostReport, json.loads(row[0]), f"{self.path}: {key}") if row else None
 
     def put(self, entries: Sequence[tuple[str, CostReport]]) -> None:
+        if not self.path.exists():
+            self.make()
         rows = [(key, json.dumps(to_json(report))) for key, report in entries]
         with self._connection() as connection:
             connection.executemany("INSERT OR REPLACE INTO reports VALUES (?, ?)", rows)
 
 
 class MemoisedBackend:
-    """`backend`, asked once per distinct workload. `hits` and `misses` count what it was spared and what not."""
+    """`backend`, asked once per distinct workload. `hits` and `misses` count what it was spared and what not.
+
+    With `least_s`, answers that took less (seconds, on average) are not remembered, and a file comes into being with
+    the first that took longer.
+    """
 
     def __init__(
-        self, backend: HardwareBackend, path: Path | None, identity: str, limit_s: float | None = None
-    ) -> None:
+        self, backend: HardwareBackend, path: Path | None, identity: str, limit_s: float | None = None,
+        least_s: float = 0.0,
+    ) -> None:  # fmt: skip
         check(path is None or bool(identity), "identity", identity, "given for a memo on disk")
         self.api_version, self.workers = backend.api_version, int(getattr(backend, "workers", 1))
         self.hits = self.misses = 0
-        self._backend, self._identity, self._limit_s = backend, identity, limit_s
+        self._backend, self._identity, self._limit_s, self._least_s = backend, identity, limit_s, least_s
         self._known: dict[Workload, CostReport] = {}
         self._store = _Store(path) if path else None
+        if self._store is not None and not least_s:
+            self._store.make()
 
     def evaluate(self, workload: Workload) -> CostReport:
         """The remembered report, or the backend's; what fails is not remembered and raises the backend's error."""
         known = self._recall(workload)
         if known is None:
+            since = time.monotonic()
             known = self._backend.evaluate(workload)
-            self._remember([(workload, known)])
+            self._remember([(workload, known)], time.monotonic() - since)
         return known
 
     def evaluate_many(self, workloads: Sequence[Workload]) -> list[Answer]:
@@ -118,10 +133,10 @@ class MemoisedBackend:
                     if isinstance(answer, CostReport):
                         learned.append((workload, answer))
                     if time.monotonic() - since > _KEEP_EVERY_S:
-                        self._remember(learned)
+                        self._remember(learned, time.monotonic() - since)
                         learned, since = [], time.monotonic()
         finally:
-            self._remember(learned)
+            self._remember(learned, time.monotonic() - since)
         return answers
 
     def _ask(self, workloads: Sequence[Workload]) -> Generator[tuple[int, Answer], None, None]:
@@ -141,7 +156,7 @@ class MemoisedBackend:
 
     def _recall(self, workload: Workload) -> CostReport | None:
         known = self._known.get(workload)
-        if known is None and self._store is not None:
+        if known is None and self._store is not None and self._store.path.exists():
             known = self._store.get(self._key(workload))
             if known is not None:
                 self._known[workload] = known
@@ -149,7 +164,9 @@ class MemoisedBackend:
         self.misses += known is None
         return known
 
-    def _remember(self, found: Sequence[tuple[Workload, CostReport]]) -> None:
+    def _remember(self, found: Sequence[tuple[Workload, CostReport]], took_s: float) -> None:
+        if took_s < self._least_s * len(found):
+            return
         sound = [(w, report) for w, report in found if report_problem(report, len(w.stages)) is None]
         self._known.update(sound)
         if self._store is not None and sound:
@@ -178,10 +195,16 @@ def practical(
     memo: Path | None = None,
     workers: int = 1,
     limit_s: float | None = None,
+    kept: Path | None = None,
 ) -> HardwareBackend:
     """The installed backend `name`, spread over `workers` processes and remembered in `memo`, as far as asked.
 
-    Asked for neither, it comes back as it is: a backend that costs whole batches is faster alone.
+    Asked for neither, one that costs whole batches comes back as it is: it is faster alone. What another one took
+    `QUICK_S` or longer for is remembered in `kept`, the file of the run, so that continuing it asks nothing again.
     """
     spread = parallel(backend, workers, limit_s) if workers > 1 else backend
-    return spread if memo is None else memoised(spread, memo, identity_of(name, backend, accelerator), limit_s)
+    if memo is not None:
+        return memoised(spread, memo, identity_of(name, backend, accelerator), limit_s)
+    if kept is None or hasattr(spread, "evaluate_batch"):
+        return spread
+    return MemoisedBackend(spread, kept, identity_of(name, backend, accelerator), limit_s, QUICK_S)

@@ -111,8 +111,11 @@ def accelerator_of(config: RunConfig) -> AcceleratorSpec:
     return default_accelerator(config.backend) if config.accelerator is None else load_accelerator(config.accelerator)
 
 
-def make_evaluator(config: RunConfig, tables: AccuracyTables) -> Evaluator:
-    """The evaluator of the problem that `config` describes, with accuracies from `tables`."""
+def make_evaluator(config: RunConfig, tables: AccuracyTables, kept: Path | None = None) -> Evaluator:
+    """The evaluator of the problem that `config` describes, with accuracies from `tables`.
+
+    `kept` is the file in which a run keeps what a slow backend says, where `config` names none.
+    """
     for what, wanted, measured in (
         ("branches", config.branches, tables.branches),
         ("bits", config.bits, tables.bits),
@@ -128,5 +131,5 @@ def make_evaluator(config: RunConfig, tables: AccuracyTables) -> Evaluator:
     made = make_backend(config.backend, accelerator, tables.backbone)
     memo = Path(config.backend_memo) if config.backend_memo else None
     limit_s = config.backend_limit_s
-    backend = practical(config.backend, made, accelerator, memo, config.backend_workers, limit_s)
+    backend = practical(config.backend, made, accelerator, memo, config.backend_workers, limit_s, kept)
     return Evaluator(space, backend, Estimator(tables, config.thresholds), config.objective, limit_s)

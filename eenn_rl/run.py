@@ -133,7 +133,7 @@ def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progr
         progress.note("this run is finished; look at it with: eenn-rl show " + str(folder.path))
         return
     tables = estimate(folder, settings, dataset, progress)
-    evaluator = make_evaluator(settings, tables)
+    evaluator = make_evaluator(settings, tables, folder.costs)
     found = search(folder, settings, evaluator, progress)
     if evaluator.failure_reasons:
         progress.note(failure_summary(evaluator.failure_reasons, evaluator.distinct))

@@ -63,6 +63,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def costs(self) -> Path:
+        """What a slow backend said; there only where one was slow."""
+        return self.checkpoints / "costs.sqlite"
+
+    @property
     def log(self) -> Path:
         """What was said while it ran."""
         return self.path / "run.log"

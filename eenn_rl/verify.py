@@ -120,7 +120,7 @@ def verify_run(path: Path, top: int | None) -> bool:
     settings = from_json(RunConfig, stored, str(folder.config))
     found = _search_of(folder)
     with locked(folder), Display(folder.log) as display:
-        evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables))
+        evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables), folder.costs)
         if data_form(settings.dataset) is None:
             raise InputFileError(
                 f"{path}: its data set {settings.dataset!r}: expected a folder of images, found none: verify where it "
@@ -141,7 +141,7 @@ def recost_run(path: Path, backend: str, top: int | None) -> str:
     if not folder.results.exists():
         raise InvalidValueError(f"{path}: nothing was verified yet: eenn-rl verify {path} first")
     verified = from_json(Results, read_json(folder.results), str(folder.results)).verified[:top]
-    evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables))
+    evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables), folder.costs)
     space = evaluator.space
     architectures = [architecture_from_json(item.architecture, str(folder.results)) for item in verified]
     rates = [item.measured.exit_rates for item in verified]

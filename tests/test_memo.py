@@ -13,7 +13,7 @@ from eenn_rl import memo as memo_module
 from eenn_rl.cost import CostReport, ExitCost, LayerCost, Span, StageCost, Violation
 from eenn_rl.errors import BackendError, InputFileError, InvalidValueError
 from eenn_rl.hardware import load_accelerator
-from eenn_rl.memo import identity_of, memoised, practical
+from eenn_rl.memo import MemoisedBackend, identity_of, memoised, practical
 from eenn_rl.testing import sample_workloads
 from eenn_rl.workers import ParallelBackend, parallel
 from eenn_rl.workload import Workload
@@ -154,8 +154,8 @@ def test_what_was_learned_before_an_interruption_stays(
         memo = memoised(spread if workers else slow, path, "chip")
         put, kept = memo._remember, []
 
-        def interrupt(found: Sequence[tuple[Workload, CostReport]]) -> None:
-            put(found)
+        def interrupt(found: Sequence[tuple[Workload, CostReport]], took_s: float) -> None:
+            put(found, took_s)
             kept.extend(found)
             if len(kept) == 2:
                 raise KeyboardInterrupt
@@ -257,6 +257,39 @@ def test_what_was_not_asked_for_is_not_wrapped(tmp_path: Path, monkeypatch: pyte
     again = practical("fastchip", backend, ACCELERATOR, memo=tmp_path / "costs.sqlite")
     again.evaluate(WORKLOADS[0])
     assert backend.calls == 1
+
+
+def test_a_run_keeps_what_a_slow_backend_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted in the middle of a batch, it asks only for the rest; a quick backend leaves no file behind."""
+    site = install(tmp_path / "a", "chip", {"fastchip": "fast_chip"}, {"fast_chip": good_plugin()})
+    monkeypatch.syspath_prepend(site)
+
+    class Tired(Counting):
+        def evaluate(self, workload: Workload) -> CostReport:
+            if self.calls == 3:
+                raise KeyboardInterrupt
+            time.sleep(2 * memo_module.QUICK_S)
+            return super().evaluate(workload)
+
+    def kept(backend: Counting) -> MemoisedBackend:
+        found = practical("fastchip", backend, ACCELERATOR, kept=tmp_path / "costs.sqlite")
+        assert isinstance(found, MemoisedBackend)
+        return found
+
+    quick = Counting()
+    assert kept(quick).evaluate_many(WORKLOADS) == [Counting().evaluate(workload) for workload in WORKLOADS]
+    assert not (tmp_path / "costs.sqlite").exists()
+    with pytest.raises(KeyboardInterrupt):
+        kept(Tired()).evaluate_many(WORKLOADS)
+    again = Counting()
+    assert kept(again).evaluate_many(WORKLOADS) == [Counting().evaluate(workload) for workload in WORKLOADS]
+    assert again.calls == len(WORKLOADS) - 3
+
+    class Batched(Counting):
+        evaluate_batch = None
+
+    whole = Batched()
+    assert practical("fastchip", whole, ACCELERATOR, kept=tmp_path / "costs.sqlite") is whole
 
 
 def test_two_workers_take_half_the_time() -> None:

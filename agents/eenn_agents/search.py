@@ -44,10 +44,11 @@ def search(
 ) -> SearchResult:
     """Let `agent` spend ``settings.budget`` distinct evaluations; every one goes to `recorder` as an episode.
 
-    With a `checkpoint` it is saved there at least every ten seconds; a file that exists is continued from, with the
-    same result and log as without the interruption. It computes in one thread: its matrices are small, several threads
-    would spend their time on waiting, many times as much beside other work, and sum in other orders. Raises `EennError`
-    for an unknown agent or a foreign checkpoint.
+    With a `checkpoint` it is saved there every few seconds, between an agent's proposals; a file that exists is
+    continued from, with the same result and log as without the interruption. (What a slow backend said of proposals
+    under way is for the evaluator's backend to keep: see `eenn_rl.memo`.) It computes in one thread: its matrices are
+    small, several threads would spend their time on waiting, many times as much beside other work, and sum in other
+    orders. Raises `EennError` for an unknown agent or a foreign checkpoint.
     """
     recorder = NullRecorder() if recorder is None else recorder  # a log without episodes yet is falsy
     progress = progress or NullProgress()
