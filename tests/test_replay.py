@@ -261,6 +261,68 @@ def test_an_altered_description_is_named(log: Path, part: str) -> None:
     assert f"its description does not fit its digests: {part}" in "\n".join(result.lines())
 
 
+def verified(path: Path) -> None:
+    """Three verifications, of the last of which nothing was measured."""
+    genome = np.full((4, 5), -1, np.int16)
+    with TrajectoryWriter.resume(path) as writer:
+        for accuracy in (0.91, 0.92):
+            measured = {"accuracy": accuracy, "energy_j": 1e-6, "latency_s": 1e-5, "elp": 1e-11}
+            writer.add_verification({"feasible": True, "measured": measured, "elp_reduction": 0.5}, genome)
+        writer.add_verification({"feasible": False})
+
+
+def change_text(path: Path, old: bytes, new: bytes) -> None:
+    """In the records' text, where it comes first; as long as before."""
+    with h5py.File(path, "r+") as file:
+        text = file["verifications/text"][...].tobytes()
+        assert old in text
+        file["verifications/text"][...] = np.frombuffer(text.replace(old, new, 1), np.uint8)
+
+
+FORGERIES: dict[str, tuple[Callable[[Path], object], tuple[int, ...]]] = {
+    "accuracy": (lambda path: change(path, "verifications/accuracy", 0, 0.99), (0,)),
+    "verdict": (lambda path: change(path, "verifications/feasible", 2, value=True), (2,)),
+    "architecture": (lambda path: change(path, "verifications/architecture", 1, 3), (1,)),
+    "text": (lambda path: change_text(path, b'"accuracy": 0.92', b'"accuracy": 0.99'), (1,)),
+    "reduction in the text": (lambda path: change_text(path, b'"elp_reduction": 0.5', b'"elp_reduction": 0.9'), (0,)),
+    "both": (
+        lambda path: (
+            change(path, "verifications/accuracy", 0, 0.99),
+            change_text(path, b'"accuracy": 0.91', b'"accuracy": 0.99'),
+        ),
+        (0,),
+    ),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_altered_verifications_are_named(forgery: str, log: Path) -> None:
+    """What was measured is sealed, too: its numbers, its record, and both changed alike."""
+    verified(log)
+    assert replay_file(log).verdict == "identical"
+    change_it, rows = FORGERIES[forgery]
+    change_it(log)
+    result = replay_file(log)
+    assert (result.verdict, result.exit_status, result.altered_verifications) == ("altered", 1, rows)
+    assert f"verifications that do not fit their records and seals: {rows[0]}" in "\n".join(result.lines())
+
+
+def test_verifications_of_earlier_logs_have_no_seal(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They replay as they are; numbers that differ from their record are still found."""
+    monkeypatch.setattr("eenn_rl.trajectory.writer.SEAL", "no_seal")
+    verified(log)
+    assert open_log(log).altered_verifications == ()
+    change(log, "verifications/accuracy", 1, 0.99)
+    assert open_log(log).altered_verifications == (1,)
+
+
+def test_an_altered_attribute_is_named(log: Path) -> None:
+    """Root attributes repeat the description; one that says something else is told."""
+    with h5py.File(log, "r+") as file:
+        file.attrs["backend_version"] = np.bytes_(b"9.9")
+    assert replay_file(log).altered_parts == ("attributes",)
+
+
 def test_a_log_whose_backend_is_missing_is_wrong_input(log: Path, original: Path) -> None:
     """A backend that is not installed is one clear line, not a finding."""
     with open_log(original) as found:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,17 @@ def replay_file(path: str | Path, progress: Progress | None = None) -> ReplayRes
     """
     progress = progress or NullProgress()
     with open_log(path) as log:
-        altered = log.altered_parts
+        altered, records = log.altered_parts, log.altered_verifications
         try:
             with executing(log.path):
-                return _execute_all(log, rebuild(log.meta, log.path), altered, progress)
+                found = _execute_all(log, rebuild(log.meta, log.path), altered, progress)
+            return replace(found, altered_verifications=records)
         except EennError as error:
-            if not altered:
+            if not altered and not records:
                 raise
             # What was altered cannot even be executed: that is the finding, not a wrong input.
             progress.note(str(error))
-            return ReplayResult(len(log), log.steps, 0.0, altered_parts=altered)
+            return ReplayResult(len(log), log.steps, 0.0, altered_parts=altered, altered_verifications=records)
 
 
 def _execute_all(

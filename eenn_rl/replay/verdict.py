@@ -13,7 +13,8 @@ class ReplayResult:
     """What a replay found.
 
     `differing` episodes came out otherwise, the first at `first`. `broken` episodes do not fit the digests written
-    with them (the first few are listed), `altered_parts` of the description neither. `changes` are what is known to be
+    with them (the first few are listed), `altered_parts` of the description neither, `altered_verifications` not their
+    seals, or not their own records. `changes` are what is known to be
     different here: versions, the costs or accuracies of the static networks.
     """
 
@@ -27,6 +28,7 @@ class ReplayResult:
     altered_parts: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     versions: tuple[str, ...] = field(default=())
+    altered_verifications: tuple[int, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -35,7 +37,7 @@ class ReplayResult:
         Digests keep what was written apart from what was changed later. A log whose digests were forged too is told
         by the same code: what differs in few episodes, with no known change of the code, was altered.
         """
-        if self.broken or self.altered_parts:
+        if self.broken or self.altered_parts or self.altered_verifications:
             return "altered"
         if not self.differing:
             return "identical"
@@ -73,7 +75,10 @@ class ReplayResult:
             named = ", ".join(map(str, self.broken_episodes))
             more = f" and {self.broken - len(self.broken_episodes):,} more" * (self.broken > len(self.broken_episodes))
             lines.append(f"  episodes that do not fit their digests: {named}{more}")
-        if not self.broken and not self.altered_parts:
+        if self.altered_verifications:
+            rows = ", ".join(map(str, self.altered_verifications))
+            lines.append(f"  verifications that do not fit their records and seals: {rows}")
+        if not self.broken and not self.altered_parts and not self.altered_verifications:
             lines.append("  this very code gives other values for few of its episodes")
         return lines
 

@@ -47,26 +47,31 @@ def lay_out(file: Any, meta: RunMeta) -> None:
 
 def write_attributes(file: Any, meta: RunMeta, digests: str) -> None:
     """The root's attributes: what a person or a tool asks first; `digests` is the text of /meta/digests."""
-    version, backend = meta.versions, meta.backend
-    texts = {
+    own = {
         "format": FORMAT,
-        "fingerprint": meta.fingerprint,
         "meta_digest": digest_of(digests, meta.fingerprint),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    for name, value in {**own, **described(meta)}.items():
+        file.attrs[name] = np.bytes_(value.encode()) if isinstance(value, str) else np.int64(value)
+    file.attrs["format_version"] = np.int32(FORMAT_VERSION)
+    file.attrs["finished"] = np.int32(0)
+    file.attrs["observation_flags"] = np.int32(meta.dimensions.flags)
+
+
+def described(meta: RunMeta) -> dict[str, str | int]:
+    """The attributes that repeat what stands in `meta`."""
+    version, backend = meta.versions, meta.backend
+    return {
+        "fingerprint": meta.fingerprint,
         "package_version": version.get("eenn_rl", ""),
         "python_version": version.get("python", ""),
         "numpy_version": version.get("numpy", ""),
         "backend": backend.get("name", ""),
         "backend_distribution": backend.get("distribution", ""),
         "backend_version": backend.get("version", ""),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **{"seed" if name == "seed" else f"seed_{name}": int(seed) for name, seed in meta.seeds.items()},
     }
-    for name, text in texts.items():
-        file.attrs[name] = np.bytes_(text.encode())
-    file.attrs["format_version"] = np.int32(FORMAT_VERSION)
-    file.attrs["finished"] = np.int32(0)
-    file.attrs["observation_flags"] = np.int32(meta.dimensions.flags)
-    for name, seed in meta.seeds.items():
-        file.attrs["seed" if name == "seed" else f"seed_{name}"] = np.int64(seed)
 
 
 def digest_of(digests: str, fingerprint: str) -> str:

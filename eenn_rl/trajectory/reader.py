@@ -15,9 +15,10 @@ from eenn_rl.errors import check, unknown_name
 from eenn_rl.trajectory.checks import Guard, reading
 from eenn_rl.trajectory.distinct import first_of_each
 from eenn_rl.trajectory.front import pareto_front
-from eenn_rl.trajectory.layout import digest_of
+from eenn_rl.trajectory.layout import described, digest_of
 from eenn_rl.trajectory.meta import TEXTS, RunMeta
 from eenn_rl.trajectory.packing import Packing
+from eenn_rl.trajectory.records import altered_records, plain
 from eenn_rl.trajectory.rows import Rows
 from eenn_rl.trajectory.schema import (
     EPISODES,
@@ -139,7 +140,9 @@ class TrajectoryLog:
         found = self.meta.part_digests()
         parts = [name for name in found if not isinstance(stored, dict) or stored.get(name) != found[name]]
         sealed = self.attribute("meta_digest") == digest_of(text, self.meta.fingerprint)
-        return (*parts, *(() if sealed else ("digests",)))
+        told = described(self.meta)
+        repeated = all(self.attribute(name) == value for name, value in told.items())
+        return (*parts, *(() if sealed else ("digests",)), *(() if repeated else ("attributes",)))
 
     def columns(self, *names: str, start: int = 0, stop: int | None = None) -> dict[str, Array]:
         """Columns of /episodes, rows start..stop-1 (all by default)."""
@@ -200,6 +203,16 @@ class TrajectoryLog:
 
     def verifications(self) -> list[dict[str, Any]]:
         """The records of verified architectures, as they were given."""
+        return [plain(record) for record in self._sealed_verifications()]
+
+    @property
+    def altered_verifications(self) -> tuple[int, ...]:
+        """Rows of /verifications that do not fit their record, or with it their seal."""
+        records, columns = self._sealed_verifications(), self.verification_columns()
+        with reading(self.path):
+            return altered_records(records, columns)
+
+    def _sealed_verifications(self) -> list[dict[str, Any]]:
         with reading(self.path):
             columns = self._columns["verifications"]
             starts, lengths = columns["text_start"][...].tolist(), columns["text_length"][...].tolist()

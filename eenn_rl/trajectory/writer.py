@@ -23,7 +23,7 @@ from eenn_rl.trajectory.overlay import Overlay
 from eenn_rl.trajectory.packing import Packing
 from eenn_rl.trajectory.publish import PublishedFile
 from eenn_rl.trajectory.reader import TrajectoryLog, open_log
-from eenn_rl.trajectory.records import verification_row
+from eenn_rl.trajectory.records import SEAL, plain, seal_of, verification_row
 from eenn_rl.trajectory.rows import UNSEALED, Rows, digests, first_difference
 from eenn_rl.trajectory.schema import EPISODES, FLAGS, VALUES, Dimensions, TrajectoryError
 from eenn_rl.trajectory.updates import UpdateColumns
@@ -220,17 +220,21 @@ class TrajectoryWriter:
             self._waiting.append(self._thread.submit(self._save_what_is_due))
 
     def _add_verification(self, record: Mapping[str, Any], genome: npt.NDArray[np.int16] | None) -> None:
-        text = np.frombuffer(json.dumps(record, sort_keys=True).encode(), np.uint8)
         columns, stream = self._columns["verifications"], self._columns["verification_text"]["text"]
-        start, known = len(stream), stream.read().tobytes()
+        start, text = len(stream), stream.read().tobytes()
         places = zip(columns["text_start"].read().tolist(), columns["text_length"].read().tolist(), strict=True)
-        if any(known[at : at + length] == text.tobytes() for at, length in places):
+        known = [json.loads(text[at : at + length]) for at, length in places]
+        given = json.dumps(record, sort_keys=True)
+        if any(json.dumps(plain(other), sort_keys=True) == given for other in known):
             return
         if genome is None:
             genome = np.full((self._exits, 5), -1, np.int16)
-        for name, value in verification_row(record, genome, start, len(text)).items():
+        row = verification_row(record, genome, start, 0)
+        seal = seal_of(record, row, str(known[-1].get(SEAL, "")) if known else "")
+        added = np.frombuffer(json.dumps({**record, SEAL: seal}, sort_keys=True).encode(), np.uint8)
+        for name, value in {**row, "text_length": len(added)}.items():
             columns[name].append(np.asarray(value)[np.newaxis])
-        stream.append(text)
+        stream.append(added)
         self._news = True
         self._flush()
 
