@@ -94,23 +94,31 @@ def _replay_options(parser: Parser) -> None:
     parser.add_argument("--backend", metavar="NAME", help="cost the logged architectures by this backend instead")
     parser.add_argument("--accelerator", metavar="NAME|FILE", help="cost them on this accelerator instead")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the new costs (default: beside FILE)")
+    from eenn_rl.objective import Objective
+    from eenn_rl.options import add_options, settings_of
+
+    as_logged = {item.dest: f"{item.help_text} (default: as logged)" for item in settings_of(Objective)}
+    add_options(parser, Objective, help_texts=as_logged)
 
 
 def _replay(arguments: Arguments) -> int:
     from eenn_rl.display import Display
+    from eenn_rl.objective import Objective
+    from eenn_rl.options import given
     from eenn_rl.replay import replay_file, rescore
 
+    objective = given(arguments, Objective)
     with Display() as display:
-        if arguments.backend is None and arguments.accelerator is None:
+        if arguments.backend is None and arguments.accelerator is None and not objective:
             if arguments.out is not None:
                 raise InvalidValueError(
-                    f"replay --out {arguments.out}: expected --backend or --accelerator, whose costs it holds, found "
-                    "neither: give one, or leave out --out"
+                    f"replay --out {arguments.out}: expected --backend, --accelerator or another --objective, whose "
+                    "scores it holds, found none: give one, or leave out --out"
                 )
             result = replay_file(arguments.file, display)
             lines, status = result.lines(), result.exit_status
         else:
-            moved = rescore(arguments.file, arguments.backend, arguments.accelerator, arguments.out, display)
+            moved = rescore(arguments.file, arguments.backend, arguments.accelerator, arguments.out, display, objective)
             lines, status = moved.lines(), 0
     print("\n".join(lines))
     return status

@@ -1,6 +1,7 @@
 """Re-scoring: logged architectures costed elsewhere, into a new file."""
 
 import json
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eenn_rl.cli import main
 from eenn_rl.errors import EennError, InvalidValueError
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.replay import rescore
@@ -58,6 +60,30 @@ def test_on_its_own_hardware_nothing_moves(log: Path, tmp_path: Path) -> None:
     assert result.best[0] == result.best[1]
     assert result.fronts[0] == result.fronts[1] != set()
     assert log.read_bytes() == before
+
+
+def test_under_another_objective_it_is_scored_as_a_search_for_it_would(log: Path, tmp_path: Path) -> None:
+    """Other fields of the objective than logged: rewards, thresholds and feasibility are an evaluator's with them."""
+    changes = {"minimise": "energy", "accuracy_tolerance": 0.2, "deadline_s": 1e-4}
+    result = rescore(log, out=tmp_path / "new.h5", objective=changes)
+    like = make_evaluator()
+    there = Evaluator(like.space, like.backend, like.estimator, replace(like.objective, **changes))
+    expected = there.evaluate_batch(result.before["architecture"])
+    for name in ("reward", "feasible", "accuracy", "thresholds", "energy_j"):
+        found = result.after["return" if name == "reward" else name]
+        assert np.array_equal(found, getattr(expected, name)), name
+    assert not np.array_equal(result.after["return"], result.before["return"])
+
+
+def test_the_command_scores_under_another_objective(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`replay LOG --objective energy` writes a file that says so in its name; a value out of range is one line."""
+    assert main(["replay", str(log), "--objective", "energy"]) == 0
+    out = log.with_name("trajectories-multicore-quad_edge_tpu-energy.h5")
+    assert str(out) in capsys.readouterr().out
+    with h5py.File(out, "r") as file:
+        assert json.loads(file["meta/objective"][()])["minimise"] == "energy"
+    assert main(["replay", str(log), "--accuracy-tolerance", "7"]) == 2
+    assert "accuracy_tolerance must be between 0 and 1, found 7.0" in capsys.readouterr().err
 
 
 def test_on_other_hardware_it_says_what_moves(log: Path, smaller: Path, tmp_path: Path) -> None:

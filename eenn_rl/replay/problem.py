@@ -1,7 +1,7 @@
 """Between a running problem and what its log says of it: `describe` and `rebuild`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
@@ -141,14 +141,18 @@ def rebuild_space(meta: RunMeta, path: Path, accelerator: AcceleratorSpec | None
 
 
 def rebuild(
-    meta: RunMeta, path: Path, backend: str | None = None, accelerator: AcceleratorSpec | None = None
+    meta: RunMeta,
+    path: Path,
+    backend: str | None = None,
+    accelerator: AcceleratorSpec | None = None,
+    objective: Mapping[str, Any] | None = None,
 ) -> Evaluator:
-    """The evaluator of a log; with another backend or accelerator where given."""
+    """The evaluator of a log; with another backend, accelerator, or other fields of the objective, where given."""
     space = rebuild_space(meta, path, accelerator)
-    objective = from_json(Objective, meta.objective, f"{path}: meta/objective")
+    logged = from_json(Objective, meta.objective, f"{path}: meta/objective")
     costs = make_backend(backend or meta.backend.get("name", ""), space.accelerator, space.backbone)
     mode = (meta.environment if isinstance(meta.environment, dict) else {}).get("thresholds", "per_exit")
-    return Evaluator(space, costs, Estimator(read_tables(meta, path), mode), objective)
+    return Evaluator(space, costs, Estimator(read_tables(meta, path), mode), replace(logged, **(objective or {})))
 
 
 def rebuild_layout(meta: RunMeta, path: Path) -> "Layout":

@@ -1,5 +1,6 @@
-"""rescore: every distinct logged architecture costed by another backend or on another accelerator, no new search."""
+"""rescore: every distinct logged architecture under another backend, accelerator or objective, without a new search."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,20 +103,23 @@ def rescore(
     accelerator: str | None = None,
     out: Path | None = None,
     progress: Progress | None = None,
+    objective: Mapping[str, Any] | None = None,
 ) -> RescoreResult:
     """Cost the distinct architectures of the log at `path` by `backend` on `accelerator` (default: the logged ones).
 
-    Accuracies come from the log's own tables; thresholds are tuned anew, since they depend on the costs. Writes `out`
-    (default: beside the log), never an existing file.
+    `objective` are fields of `Objective` that shall be others than logged. Accuracies come from the log's own tables;
+    thresholds are tuned anew, since they depend on the costs and the constraints. Writes `out` (default: beside the
+    log), never an existing file. Raises `EennError` for what does not fit, or is out of range.
     """
     progress = progress or NullProgress()
     path = Path(path)
     with open_log(path) as log, executing(path):
         spec = load_accelerator(accelerator) if accelerator is not None else None
-        evaluator = rebuild(log.meta, path, backend, spec)
+        evaluator = rebuild(log.meta, path, backend, spec, objective)
         backend = backend or log.meta.backend["name"]
         name = evaluator.space.accelerator.name
-        out = out or path.with_name(f"{path.stem}-{backend}-{name}.h5")
+        aim = [evaluator.objective.minimise] if objective else []
+        out = out or path.with_name("-".join([path.stem, backend, name, *aim]) + ".h5")
         if out.exists():
             raise InvalidValueError(f"{out}: expected no file, found one: choose another with --out")
         episodes, before = _distinct(log)
