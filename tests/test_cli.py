@@ -75,7 +75,7 @@ MISTAKES = {
     "missing folder": (("train", "--dataset", "no/such/folder"), "no/such/folder: expected a folder with train/"),
     "missing file": (("cost", "no-such.json"), "no-such.json"),
     "missing log": (("replay", "no-such.h5"), "no-such.h5"),
-    "costs of nothing new": (("replay", "no-such.h5", "--out", "x.h5"), "--out x.h5: expected --backend, --accelerator or another --objective"),
+    "costs of nothing new": (("replay", "no-such.h5", "--out", "x.h5"), "--out x.h5: expected --backend"),
     "one row of a table": (
         ("export", "run", "--to", "csv", "x.csv", "--architecture", "3"),
         "--architecture 3: expected --to onnx",
