@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from math import isfinite
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -44,17 +45,19 @@ class CompareSettings:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A finished comparison. `best_known` is the best feasible reward anyone found, or the true optimum if given."""
+    """A finished comparison. `best_known` is the best feasible reward anyone found, or the true optimum if given.
 
-    best_known: float
+    It is None where nobody found anything feasible.
+    """
+
+    best_known: float | None
     space_size: int
     rows: tuple[Row, ...]
     cells: tuple[Cell, ...]
 
     def __str__(self) -> str:
-        head = (
-            f"best known reward {self.best_known:.4f}; {self.space_size:,} architectures; median (quartiles) over seeds"
-        )
+        best = "none feasible" if self.best_known is None else f"{self.best_known:.4f}"
+        head = f"best known reward {best}; {self.space_size:,} architectures; median (quartiles) over seeds"
         return head + "\n" + table(self.rows)
 
 
@@ -85,9 +88,9 @@ def compare(
     cells = tuple(_read_cell(_file(out, agent, seed)) for agent, seed in sorted(wanted, key=_by_agent(settings)))
     best = max(best_known(cells), optimum if optimum is not None else best_known(cells))
     rows = tuple(summarise(cells, settings.budgets, best))
-    result = Comparison(best, evaluator.space.size, rows, cells)
+    result = Comparison(best if isfinite(best) else None, evaluator.space.size, rows, cells)
     _write(out / "comparison.json", to_json(result))
-    plot(out / "comparison.svg", cells, best)
+    plot(out / "comparison.svg", cells, result.best_known)
     return result
 
 

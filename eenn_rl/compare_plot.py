@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eenn_rl.comparison import Cell
+from eenn_rl.comparison import Cell, quantiles
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 420, 60, 20, 130, 50
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -24,22 +24,23 @@ class _Axes:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
 
 
-def plot(path: Path, cells: Sequence[Cell], best: float) -> None:
-    """Write the picture; the horizontal axis is logarithmic, the dashed line the best known reward."""
+def plot(path: Path, cells: Sequence[Cell], best: float | None) -> None:
+    """Write the picture; the horizontal axis is logarithmic, the dashed line the best known reward, if there is one."""
     most = max(cell.evaluations for cell in cells)
-    low = min(0.0, best)
-    axes = _Axes(most, low, best + 0.05 * abs(best))
+    top = 1.0 if best is None else best
+    axes = _Axes(most, min(0.0, top), top + 0.05 * abs(top))
     parts = [
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" '
             f'font-size="12"><rect width="100%" height="100%" fill="white"/>'
         ),
         *_grid(axes),
-        (
+    ]
+    if best is not None:
+        parts.append(
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{axes.y(best):.1f}" y2="{axes.y(best):.1f}" stroke="#888" '
             'stroke-dasharray="4 3"/>'
-        ),
-    ]
+        )
     for number, agent in enumerate(dict.fromkeys(cell.agent for cell in cells)):
         colour = COLOURS[number % len(COLOURS)]
         parts += _curve(axes, [cell for cell in cells if cell.agent == agent], colour)
@@ -73,7 +74,7 @@ def _grid(axes: _Axes) -> list[str]:
 def _curve(axes: _Axes, cells: Sequence[Cell], colour: str) -> list[str]:
     counts = np.unique(np.geomspace(1, axes.most, 200).astype(int))
     rewards = np.array([[cell.reward_at(int(count)) for count in counts] for cell in cells])
-    low, median, high = np.quantile(rewards, (0.25, 0.5, 0.75), axis=0, method="nearest")
+    low, median, high = quantiles(rewards, (0.25, 0.5, 0.75))
     shown = np.isfinite(low)
     band = [*zip(counts[shown], high[shown], strict=True), *zip(counts[shown][::-1], low[shown][::-1], strict=True)]
     line = [(count, reward) for count, reward in zip(counts, median, strict=True) if np.isfinite(reward)]

@@ -72,10 +72,28 @@ class Row:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Median and quartiles; infinite ones become None. Quartiles are observed values, never between two."""
-    parts = np.quantile(np.array(values, np.float64), (0.5, 0.25, 0.75), method="nearest")
+    """Median and quartiles, see `quantiles`; infinite ones become None."""
+    parts = quantiles(np.array(values, np.float64), (0.5, 0.25, 0.75))
     median, low, high = (float(part) if np.isfinite(part) else None for part in parts)
     return Spread(median, low, high)
+
+
+def quantiles(values: Floats, shares: Sequence[float]) -> Floats:
+    """Quantiles along the first axis of `values`, [shares, ...]: between two values in proportion, as numpy's are.
+
+    Beside an infinite value they are infinite: a median is finite only where more than half of the values are.
+    """
+    ordered = np.sort(values, axis=0)
+    return np.stack([_at(ordered, share * (len(ordered) - 1)) for share in shares])
+
+
+def _at(ordered: Floats, place: float) -> Floats:
+    low, high = ordered[int(np.floor(place))], ordered[int(np.ceil(place))]
+    finite = np.isfinite(low) & np.isfinite(high)
+    beside = np.where(np.isfinite(low), high, low)
+    known = np.where(finite, low, 0.0), np.where(finite, high, 0.0)
+    between: Floats = np.where(finite, known[0] + (known[1] - known[0]) * (place % 1), beside)
+    return between
 
 
 def improvements(history: History) -> tuple[tuple[int, float], ...]:
@@ -141,9 +159,9 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _cells_of(row: Row) -> list[str]:
-    rewards = [_shown(item, "{:.3f}") for item in row.rewards.values()]
+    rewards = [_shown(item, "{:.3f}", "none feasible") for item in row.rewards.values()]
     counts = [
-        _shown(item, "{:.0f}") + ("" if row.reached[name] == 1 else f" {row.reached[name]:.0%}")
+        _shown(item, "{:.0f}", "never") + ("" if row.reached[name] == 1 else f" {row.reached[name]:.0%}")
         for name, item in row.to_share.items()
     ]
     return [
@@ -151,8 +169,8 @@ def _cells_of(row: Row) -> list[str]:
     ]  # fmt: skip
 
 
-def _shown(item: Spread, form: str) -> str:
+def _shown(item: Spread, form: str, none: str) -> str:
     if item.median is None:
-        return "never"
+        return none
     low, high = ("-" if value is None else form.format(value) for value in (item.low, item.high))
     return f"{form.format(item.median)} ({low}..{high})"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from eenn_rl.cli import main
 from eenn_rl.compare import CompareSettings, compare
 from eenn_rl.config import RunConfig
 from eenn_rl.errors import InvalidValueError
@@ -60,3 +61,25 @@ def test_unknown_agents_are_refused_before_anything_is_made(tables: AccuracyTabl
     with pytest.raises(InvalidValueError, match="did you mean"):
         compare(RunConfig(), tables, tmp_path / "x", CompareSettings(agents=("locl",)))
     assert not (tmp_path / "x").exists()
+
+
+def test_a_comparison_that_finds_nothing_feasible_says_so(
+    tables: AccuracyTables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its files are JSON and SVG without infinities, and the table says that none is feasible."""
+    tables.save(tmp_path / "tables.npz")
+    words = ("--tables", str(tmp_path / "tables.npz"), "--agents", "random", "--budgets", "3", "--seeds", "2")
+    impossible = ("--deadline", "1e-15", "--workers", "1")
+    assert main(["compare", "--out", str(tmp_path / "out"), *words, *impossible]) == 0
+    printed = capsys.readouterr().out
+    assert "best known reward none feasible" in printed
+    assert "inf" not in printed.replace("infeasible", "")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    text = (tmp_path / "out" / "comparison.json").read_text()
+    found = json.loads(text, parse_constant=refuse)
+    assert found["best_known"] is None
+    assert found["rows"][0]["rewards"]["3"] == {"median": None, "low": None, "high": None}
+    assert "nan" not in (tmp_path / "out" / "comparison.svg").read_text()

@@ -8,7 +8,7 @@ import pytest
 
 from eenn_rl.compare import CompareSettings
 from eenn_rl.compare_plot import plot
-from eenn_rl.comparison import Cell, hypervolume, improvements, spread, summarise, table
+from eenn_rl.comparison import Cell, Spread, hypervolume, improvements, quantiles, spread, summarise, table
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.search import History
 
@@ -38,7 +38,7 @@ def test_rewards_and_counts_of_a_cell() -> None:
 
 
 def test_summary_counts_evaluations_to_shares_of_the_best() -> None:
-    """Medians and quartiles are of observed values; a share that most seeds miss has no median."""
+    """A share that most seeds miss has no median."""
     cells = [cell("a", seed, (10 + seed, 0.96), (50, 1.0)) for seed in range(3)] + [
         cell("b", s, (5, 0.5)) for s in range(3)
     ]
@@ -54,6 +54,28 @@ def test_spread_of_infinite_values_is_none() -> None:
     """What did not happen in most seeds has no median, not a made-up number."""
     assert spread([1.0, np.inf, np.inf]).median is None
     assert spread([1.0, 2.0, np.inf]).median == 2.0
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 10])
+def test_spread_of_finite_values_is_numpys(count: int) -> None:
+    """The median of an even number is the mean of the two in the middle."""
+    values = np.random.default_rng(count).normal(size=count)
+    found = spread(values.tolist())
+    assert (found.median, found.low, found.high) == pytest.approx(np.quantile(values, (0.5, 0.25, 0.75)))
+    assert spread([482.0, 1101.0, 100.0, 2000.0]).median == 791.5
+
+
+def test_a_median_is_finite_only_where_more_than_half_of_the_values_are() -> None:
+    """What is between a finite and an infinite value is infinite, and never no number."""
+    inf = np.inf
+    assert spread([1.0, 2.0, inf, inf]).median is None
+    assert spread([-inf, -inf, 1.0, 2.0]).median is None
+    assert spread([-inf, -inf]).median is None
+    assert spread([1.0, 2.0, 3.0, inf]).median == 2.5
+    assert spread([1.0, 2.0, 3.0, 4.0, inf]) == Spread(3.0, 2.0, 4.0)
+    assert quantiles(np.array([[inf, -inf, 1.0], [2.0, 3.0, 2.0]]), (0.0, 0.5)).tolist() == [
+        [2.0, -inf, 1.0], [inf, -inf, 1.5],
+    ]  # fmt: skip
 
 
 def test_hypervolume_is_the_dominated_area() -> None:
