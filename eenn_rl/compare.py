@@ -20,8 +20,12 @@ from eenn_rl.errors import InputFileError, InvalidValueError, check
 from eenn_rl.options import option
 from eenn_rl.problem import make_evaluator
 from eenn_rl.progress import NullProgress, Progress
+from eenn_rl.search import AgentSettings
 from eenn_rl.serialization import from_json, read_json, to_json
 from eenn_rl.tables import AccuracyTables
+
+WITHOUT_EFFECT = ("workers", "backend_workers", "backend_memo")
+"""Settings of a problem that change no result: a comparison may go on with others."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +51,21 @@ class CompareSettings:
 class Comparison:
     """A finished comparison. `best_known` is the best feasible reward anyone found, or the true optimum if given.
 
-    It is None where nobody found anything feasible.
+    It is None where nobody found anything feasible. `policies` says which policy each agent began with: `shipped`,
+    `untrained` or a file; None for an agent without.
     """
 
     best_known: float | None
     space_size: int
+    policies: dict[str, str | None]
     rows: tuple[Row, ...]
     cells: tuple[Cell, ...]
 
     def __str__(self) -> str:
         best = "none feasible" if self.best_known is None else f"{self.best_known:.4f}"
         head = f"best known reward {best}; {self.space_size:,} architectures; median (quartiles) over seeds"
-        return head + "\n" + table(self.rows)
+        begun = ", ".join(f"{agent} {policy or 'none'}" for agent, policy in self.policies.items())
+        return f"{head}\npolicies at the start: {begun}\n{table(self.rows)}"
 
 
 def compare(
@@ -71,16 +78,19 @@ def compare(
 ) -> Comparison:
     """Search with every agent and seed on the problem of `config`; files and summary go to folder `out`.
 
+    Agents search as ``config.search`` says; its policy goes to those that use one.
     Leaves ``comparison.json`` and ``comparison.svg``. `optimum`, where it is known, takes the place of the best reward
     found. Raises `EennError` for unknown agents and for a folder that holds another comparison.
     """
-    from eenn_agents.precheck import check_search
+    from eenn_agents.precheck import begun_with, check_search
     from eenn_rl.compare_plot import plot
 
     settings, progress = settings or CompareSettings(), progress or NullProgress()
     evaluator = make_evaluator(config, tables)
-    for agent in settings.agents:
-        check_search(replace(config.search, agent=agent, budget=max(settings.budgets)), evaluator.space)
+    _check_policy(config, settings)
+    searches = [_search_settings(config, agent, max(settings.budgets)) for agent in settings.agents]
+    for each in searches:
+        check_search(each, evaluator.space)
     _claim(out, config, settings, tables)
     tables.save(out / "tables.npz")
     wanted = [(agent, seed) for seed in range(settings.seeds) for agent in settings.agents]
@@ -88,10 +98,31 @@ def compare(
     cells = tuple(_read_cell(_file(out, agent, seed)) for agent, seed in sorted(wanted, key=_by_agent(settings)))
     best = max(best_known(cells), optimum if optimum is not None else best_known(cells))
     rows = tuple(summarise(cells, settings.budgets, best))
-    result = Comparison(best if isfinite(best) else None, evaluator.space.size, rows, cells)
+    policies = {each.agent: begun_with(each, evaluator.space) for each in searches}
+    result = Comparison(best if isfinite(best) else None, evaluator.space.size, policies, rows, cells)
     _write(out / "comparison.json", to_json(result))
     plot(out / "comparison.svg", cells, result.best_known)
     return result
+
+
+def _check_policy(config: RunConfig, settings: CompareSettings) -> None:
+    """Refuse a policy that none of the agents uses."""
+    from eenn_agents.registry import uses_no_policy
+
+    policy = config.search.policy
+    if policy not in (None, "untrained") and all(map(uses_no_policy, settings.agents)):
+        raise InvalidValueError(
+            f"--policy {policy}: expected an agent that starts from a policy, such as ppo, found --agents "
+            f"{','.join(settings.agents)}, which use none: leave out --policy, or add ppo"
+        )
+
+
+def _search_settings(config: RunConfig, agent: str, budget: int) -> AgentSettings:
+    """How `agent` searches: as the configuration says, with its policy where the agent uses one."""
+    from eenn_agents.registry import uses_no_policy
+
+    policy = None if uses_no_policy(agent) else config.search.policy
+    return replace(config.search, agent=agent, budget=budget, policy=policy)
 
 
 def _by_agent(settings: CompareSettings) -> Any:
@@ -105,12 +136,12 @@ def _file(out: Path, agent: str, seed: int) -> Path:
 def _claim(out: Path, config: RunConfig, settings: CompareSettings, tables: AccuracyTables) -> None:
     """Write down which problem this folder compares on; a folder of another problem is refused.
 
-    Agents and seeds may be added to a comparison later; the problem and the budget may not change.
+    Agents and seeds may be added to a comparison later; the problem, the policy and the budget may not change.
     """
-    problem = {**to_json(config), "tables": tables.fingerprint, "budget": max(settings.budgets)}
+    problem = _decisive({**to_json(config), "tables": tables.fingerprint, "budget": max(settings.budgets)})
     path = out / "problem.json"
     if path.exists():
-        if read_json(path) != problem:
+        if _decisive(read_json(path)) != problem:
             raise InvalidValueError(
                 f"{out}: expected a new folder or this comparison's, found another's: choose another"
             )
@@ -119,6 +150,13 @@ def _claim(out: Path, config: RunConfig, settings: CompareSettings, tables: Accu
         raise InvalidValueError(f"{out}: expected a new folder or a comparison's, found other files: choose another")
     (out / "cells").mkdir(parents=True, exist_ok=True)
     _write(path, problem)
+
+
+def _decisive(problem: Any) -> Any:
+    """`problem`, from a file perhaps, without what changes no result."""
+    if not isinstance(problem, dict):
+        return problem
+    return {key: value for key, value in problem.items() if key not in WITHOUT_EFFECT}
 
 
 def _write(path: Path, data: Any) -> None:
@@ -170,7 +208,7 @@ def search_cell(out: Path, config: dict[str, Any], agent: str, seed: int, budget
     evaluator = make_evaluator(settings, AccuracyTables.load(tables))
     static = evaluator.static
     begun = time.perf_counter()
-    result = search(agent, evaluator, replace(settings.search, agent=agent, budget=budget), seed)
+    result = search(agent, evaluator, _search_settings(settings, agent, budget), seed)
     wall_s = time.perf_counter() - begun
     history = result.history
     cell = Cell(

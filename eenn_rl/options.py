@@ -124,11 +124,12 @@ def add_options(
 ) -> None:
     """One flag per setting of `kind`; what is not typed does not appear in the namespace.
 
-    `only` names the fields to take (whole groups by the group's name); by default all. `help_texts` replace the help of
-    fields by name, default and all, where a verb means something of its own by them.
+    `only` names the fields to take (whole groups by the group's name, one of a group as ``group.field``); by default
+    all. `help_texts` replace the help of fields by name, default and all, where a verb means something of its own by
+    them.
     """
     for setting in settings_of(kind):
-        if only is not None and setting.path[0] not in only:
+        if only is not None and setting.path[0] not in only and setting.dest not in only:
             continue
         described = f"{setting.help_text} (default: {_shown(setting.default)})"
         text = help_texts.get(setting.dest, described).replace("%", "%%")

@@ -191,11 +191,19 @@ def _problem(arguments: Arguments) -> "RunConfig":
 
 def _compare_options(parser: Parser) -> None:
     from eenn_rl.compare import CompareSettings
+    from eenn_rl.config import RunConfig
     from eenn_rl.options import add_options
 
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="its folder; one begun is continued")
     _problem_options(parser)
+    add_options(parser, RunConfig, ("search.policy",), {"search.policy": _COMPARED_POLICY})
     add_options(parser, CompareSettings)
+
+
+_COMPARED_POLICY = (
+    "policy that ppo starts from: a file, `shipped`, or `untrained` (default: the shipped one, where it fits; it was "
+    "trained on the shipped tables)"
+)
 
 
 def _compare(arguments: Arguments) -> int:

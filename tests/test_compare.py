@@ -1,6 +1,7 @@
 """The comparison of agents on a real problem, end to end."""
 
 import json
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from eenn_rl.cli import main
 from eenn_rl.compare import CompareSettings, compare
 from eenn_rl.config import RunConfig
-from eenn_rl.errors import InvalidValueError
+from eenn_rl.errors import InputFileError, InvalidValueError
+from eenn_rl.search import AgentSettings
 from eenn_rl.tables import AccuracyTables
 from eenn_rl.zoo import make_backbone
 from logged_problem import random_tables
@@ -61,6 +63,66 @@ def test_unknown_agents_are_refused_before_anything_is_made(tables: AccuracyTabl
     with pytest.raises(InvalidValueError, match="did you mean"):
         compare(RunConfig(), tables, tmp_path / "x", CompareSettings(agents=("locl",)))
     assert not (tmp_path / "x").exists()
+
+
+def test_a_comparison_goes_on_with_other_processes(tables: AccuracyTables, tmp_path: Path) -> None:
+    """What changes no result may change, from the command line too; also where a comparison of before stored it."""
+    tables.save(tmp_path / "tables.npz")
+    out, memo = tmp_path / "out", str(tmp_path / "memo.db")
+    words = ["compare", "--out", str(out), "--tables", str(tmp_path / "tables.npz"), "--agents", "random"]
+    words += ["--budgets", "5", "--seeds", "1"]
+    assert main([*words, "--workers", "1"]) == 0
+    stamp = (out / "cells" / "random-0.json").stat().st_mtime_ns
+    problem = json.loads((out / "problem.json").read_text())
+    assert not {"workers", "backend_workers", "backend_memo"} & problem.keys()
+    (out / "problem.json").write_text(json.dumps({**problem, "workers": 7, "backend_workers": 3, "backend_memo": "x"}))
+    assert main([*words, "--workers", "3", "--backend-workers", "2", "--backend-memo", memo]) == 0
+    assert (out / "cells" / "random-0.json").stat().st_mtime_ns == stamp
+    assert main([*words, "--max-exits", "2"]) == 2
+
+
+def test_the_policy_that_agents_begin_with_is_chosen_and_told(
+    tables: AccuracyTables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By default ppo begins with the shipped policy; `--policy` gives it another, and no other agent any."""
+    tables.save(tmp_path / "tables.npz")
+    shipped = str(resources.files("eenn_agents") / "policies" / "resnet8.npz")
+    words = ["compare", "--tables", str(tmp_path / "tables.npz"), "--agents", "ppo,random", "--budgets", "20"]
+    words += ["--seeds", "1", "--workers", "1"]
+    given = {"default": (), "untrained": ("--policy", "untrained"), "file": ("--policy", shipped)}
+    found = {}
+    for name, policy in given.items():
+        out = tmp_path / name
+        assert main([*words, "--out", str(out), *policy]) == 0
+        begun = {"default": "shipped", "untrained": "untrained", "file": shipped}[name]
+        assert f"policies at the start: ppo {begun}, random none" in capsys.readouterr().out
+        summary = json.loads((out / "comparison.json").read_text())
+        assert summary["policies"] == {"ppo": begun, "random": None}
+        found[name] = [cell["improvements"] for cell in summary["cells"]]
+    assert found["default"] == found["file"]
+    assert found["default"][0] != found["untrained"][0]
+    assert found["default"][1] == found["untrained"][1]
+    assert main([*words, "--out", str(tmp_path / "default"), "--policy", "untrained"]) == 2
+    assert "found another's" in capsys.readouterr().err
+
+
+def test_where_the_shipped_policy_does_not_fit_ppo_begins_untrained(tables: AccuracyTables, tmp_path: Path) -> None:
+    """And the comparison says so."""
+    found = compare(RunConfig(max_exits=3), tables, tmp_path / "x", CompareSettings(("ppo",), (5,), 1, workers=1))
+    assert found.policies == {"ppo": "untrained"}
+
+
+def test_a_policy_that_no_agent_uses_is_refused(tables: AccuracyTables, tmp_path: Path) -> None:
+    """Before anything is made; `untrained` is nobody's policy and passes."""
+    for policy, agents in (("shipped", ("local", "random")), ("nope", ("random",))):
+        config = RunConfig(search=AgentSettings(policy=policy))
+        with pytest.raises(InvalidValueError, match=f"--policy {policy}: expected an agent that starts from a policy"):
+            compare(config, tables, tmp_path / "x", CompareSettings(agents=agents))
+    with pytest.raises(InputFileError, match="expected a policy file"):
+        compare(RunConfig(search=AgentSettings(policy="nope")), tables, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    untrained = RunConfig(search=AgentSettings(policy="untrained"))
+    compare(untrained, tables, tmp_path / "x", CompareSettings(("random",), (5,), 1, workers=1))
 
 
 def test_a_comparison_that_finds_nothing_feasible_says_so(

@@ -1,4 +1,4 @@
-"""check_search: what a search would refuse when it begins, refused before anything is trained for it."""
+"""check_search: what a search would refuse when it begins, refused before anything is trained for it; begun_with."""
 
 from eenn_agents.policy_file import policy_for
 from eenn_agents.registry import agent_maker, uses_no_policy
@@ -22,3 +22,16 @@ def check_search(settings: AgentSettings, space: SearchSpace) -> None:
         policy_for(policy, layout_for(space), space.backbone.name)
     if name == "exhaustive":
         check_budget(space, settings.budget)
+
+
+def begun_with(settings: AgentSettings, space: SearchSpace) -> str | None:
+    """Which policy a search of `space` begins with: `shipped`, `untrained`, or a file; None for an agent without.
+
+    Of agents that are not ours, what they are told to begin with.
+    """
+    if uses_no_policy(settings.agent):
+        return None
+    if settings.policy is not None or settings.agent != "ppo":
+        return settings.policy
+    found = policy_for(None, layout_for(space), space.backbone.name)
+    return "untrained" if found is None else "shipped"
