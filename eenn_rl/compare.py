@@ -18,12 +18,14 @@ from eenn_rl.comparison import Cell, Row, best_known, hypervolume, improvements,
 from eenn_rl.config import RunConfig
 from eenn_rl.errors import InputFileError, InvalidValueError, check
 from eenn_rl.options import option
+from eenn_rl.places import check_folder
 from eenn_rl.problem import make_evaluator
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.search import AgentSettings
 from eenn_rl.serialization import from_json, read_json, to_json
 from eenn_rl.tables import AccuracyTables
 
+MOST_SEEDS = 10_000
 WITHOUT_EFFECT = ("workers", "backend_workers", "backend_memo")
 """Settings of a problem that change no result: a comparison may go on with others."""
 
@@ -43,8 +45,8 @@ class CompareSettings:
         check(len(self.agents) >= 1, "agents", self.agents, "at least one")
         check(len(set(self.agents)) == len(self.agents), "agents", self.agents, "distinct")
         check(len(self.budgets) >= 1 and min(self.budgets) >= 1, "budgets", self.budgets, "numbers of at least 1")
-        for name in ("seeds", "workers"):
-            check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        check(1 <= self.seeds <= MOST_SEEDS, "seeds", self.seeds, f"between 1 and {MOST_SEEDS}")
+        check(self.workers >= 1, "workers", self.workers, "at least 1")
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,10 @@ def _claim(out: Path, config: RunConfig, settings: CompareSettings, tables: Accu
                 f"{out}: expected a new folder or this comparison's, found another's: choose another"
             )
         return
-    if out.exists() and any(out.iterdir()):
+    if out.is_dir() and any(out.iterdir()):
         raise InvalidValueError(f"{out}: expected a new folder or a comparison's, found other files: choose another")
-    (out / "cells").mkdir(parents=True, exist_ok=True)
+    check_folder(out, "--out")
+    (out / "cells").mkdir(exist_ok=True)
     _write(path, problem)
 
 

@@ -20,6 +20,8 @@ from eenn_rl.tables import ConfidenceRule
 from eenn_rl.tuning import Mode
 
 ALLOWED_BITS = (2, 4, 8)
+MOST_SEED = 2**62 - 1
+"""Episodes count on from the seed, and are logged as 64-bit integers."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class RunConfig:
                 raise unknown_name("branch", branch, BRANCHES)
         for bits in self.bits:
             check(bits in ALLOWED_BITS, "bits", bits, "one of 2, 4, 8")
-        check(self.seed >= 0, "seed", self.seed, "at least 0")
+        check(0 <= self.seed <= MOST_SEED, "seed", self.seed, f"between 0 and {MOST_SEED}")
         check(self.max_exits >= 1, "max_exits", self.max_exits, "at least 1")
         check(self.verify >= 0, "verify", self.verify, "at least 0")
         check(self.backend_limit_s > 0, "backend_limit", self.backend_limit_s, "more than 0")

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -60,7 +61,8 @@ def _write(log: TrajectoryLog, kind: str, target: Path, progress: Progress) -> i
     except OSError as error:
         raise InputFileError(f"{target}: cannot be written: {error.strerror or error}") from None
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # nothing was made in a place that is no folder
+            unfinished.unlink()
     return count
 
 

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.objective import Objective
 from eenn_rl.options import option
+from eenn_rl.places import check_file
 from eenn_rl.plugins import backend_maker
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.randomised import core_pool, random_accelerator, random_objective
@@ -65,9 +67,12 @@ class PretrainSettings:
         check(self.stop_after is None or self.stop_after >= 1, "stop after", self.stop_after, "at least 1, or none")
         check(self.thresholds in MODES, "thresholds", self.thresholds, "one of " + ", ".join(MODES))
         check(self.episodes >= 2, "episodes", self.episodes, "at least 2: they are compared with each other")
-        check(self.learning_rate > 0, "learning rate", self.learning_rate, "more than 0")
-        for name in ("lessons", "imitation", "entropy"):
-            check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        for name in ("learning_rate", "clip"):
+            value = getattr(self, name)
+            check(0 < value < inf, name.replace("_", " "), value, "more than 0 and finite")
+        check(self.lessons >= 0, "lessons", self.lessons, "at least 0")
+        for name in ("imitation", "entropy"):
+            check(0 <= getattr(self, name) < inf, name, getattr(self, name), "at least 0 and finite")
 
     @property
     def last_update(self) -> int:
@@ -147,7 +152,8 @@ def pretrain(
 ) -> Path:
     """Train a policy on random accelerators, with accuracies from `tables` and the settings' `more_tables`.
 
-    It is written to `out` (.npz). Raises `InputFileError` for tables that do not offer the same choices.
+    It is written to `out` (.npz). Raises `InputFileError` for tables that do not offer the same choices, and
+    `InvalidValueError` before the first update where `out` or `checkpoint` cannot be written.
     """
     from eenn_agents.policy_file import save_policy
     from eenn_agents.pretraining import Pretraining
@@ -156,5 +162,8 @@ def pretrain(
     every = [tables, *_further(tables, settings.more_tables)]
     fingerprints = [each.fingerprint for each in every]
     training = Pretraining(RandomProblems(every, settings, seed), settings, seed, fingerprints)
+    check_file(out, "--out")
+    if checkpoint is not None:
+        check_file(checkpoint, "--checkpoint")
     save_policy(out, training.run(progress or NullProgress(), checkpoint))
     return out

@@ -9,6 +9,9 @@ from eenn_rl.errors import InvalidValueError, check
 from eenn_rl.evaluation import Evaluation
 from eenn_rl.evaluator import Evaluator
 
+MOST = 100_000
+"""Architectures that one call may ask for."""
+
 
 def missed(proposals: Sequence[Evaluation]) -> list[str]:
     """One line for each bound that one of `proposals`, numbered from 1, is predicted to miss."""
@@ -28,7 +31,7 @@ def propose(evaluator: Evaluator, policy: str | Path | None = None, n: int = 16,
     from eenn_agents.proposing import proposals
     from eenn_envs.layout import layout_for
 
-    check(n >= 1, "n", n, "at least 1")
+    check(1 <= n <= MOST, "n", n, f"between 1 and {MOST}")
     space = evaluator.space
     wanted = "shipped" if policy is None else str(policy)
     found = policy_for(wanted, layout_for(space), space.backbone.name, "give one that fits as --policy FILE")

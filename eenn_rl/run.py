@@ -14,6 +14,7 @@ from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.findings import summarise
 from eenn_rl.guard import failure_summary
+from eenn_rl.places import check_folder
 from eenn_rl.plugins import make_backend
 from eenn_rl.problem import accelerator_of, data_form, given_tables, make_evaluator, on_data_of_tables
 from eenn_rl.progress import Progress
@@ -124,6 +125,9 @@ def _check_names(settings: RunConfig) -> None:
         make_backend(settings.backend, accelerator, backbone)
         space = SearchSpace(backbone, accelerator, settings.branches, settings.bits, settings.max_exits)
     check_search(settings.search, space)
+    scalars = settings.search.tensorboard
+    if scalars and Path(scalars).is_absolute():
+        check_folder(Path(scalars), "--tensorboard")
 
 
 def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progress: Progress) -> None:
@@ -132,6 +136,9 @@ def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progr
     if folder.results.exists():
         progress.note("this run is finished; look at it with: eenn-rl show " + str(folder.path))
         return
+    scalars = _scalars(folder, settings)
+    if scalars is not None:
+        check_folder(scalars, "--tensorboard")
     tables = estimate(folder, settings, dataset, progress)
     evaluator = make_evaluator(settings, tables, folder.costs)
     found = search(folder, settings, evaluator, progress)
@@ -141,6 +148,12 @@ def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progr
         progress.note(f"a search result, not verified networks; verify with: eenn-rl verify {folder.path}")
         return
     verify_best(folder, settings, evaluator, dataset.load(), found, settings.verify, progress)
+
+
+def _scalars(folder: RunFolder, settings: RunConfig) -> Path | None:
+    """Where TensorBoard's scalars go."""
+    named = settings.search.tensorboard
+    return folder.path / named if named else None
 
 
 class LazyDataset:
@@ -219,8 +232,8 @@ def _searched(folder: RunFolder, settings: RunConfig, evaluator: Evaluator, prog
         if known
         else TrajectoryWriter.create(folder.trajectories, meta) as recorder
     ):
-        scalars = settings.search.tensorboard
-        how = replace(settings.search, tensorboard=str(folder.path / scalars)) if scalars else settings.search
+        scalars = _scalars(folder, settings)
+        how = replace(settings.search, tensorboard=str(scalars)) if scalars else settings.search
         return agent_search(
             how.agent, evaluator, how, settings.seed, recorder, progress, folder.checkpoints / "search.pt"
         )

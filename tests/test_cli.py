@@ -71,6 +71,30 @@ MISTAKES = {
     "unknown objective": (("train", "--objective", "elpp"), "unknown --objective 'elpp': did you mean elp"),
     "impossible bits": (("train", "--bits", "3"), "bits must be one of 2, 4, 8, found 3"),
     "no number": (("train", "--seed", "one"), "expected an integer, found 'one'"),
+    "seed too large": (("train", "--seed", "9" * 23), "seed must be between 0 and 4611686018427387903, found 999"),
+    "64-bit seed": (("propose", "--seed", "9223372036854775807"), "seed must be between 0 and 4611686018427387903"),
+    "negative seed": (("pretrain", "--out", "x.npz", "--seed", "-1"), "seed must be between 0 and"),
+    "too many seeds": (("compare", "--out", "x", "--seeds", "9" * 23), "seeds must be between 1 and 10000"),
+    "too many proposals": (("propose", "-n", "9" * 23), "n must be between 1 and 100000"),
+    "scalars nowhere": (
+        ("train", "--tables", "shipped", "--tensorboard", "/dev/null/x"),
+        "--tensorboard /dev/null/x: expected a place that can be written to",
+    ),
+    "policy nowhere": (
+        ("pretrain", "--out", "/dev/null/x.npz"),
+        "--out /dev/null/x.npz: expected a place that can be written to",
+    ),
+    "policy nowhere to be made": (("pretrain", "--out", "/proc/x.npz"), "--out /proc/x.npz: expected a place that can"),
+    "checkpoint nowhere": (
+        ("pretrain", "--out", "x.npz", "--checkpoint", "/dev/null/x.pt"),
+        "--checkpoint /dev/null/x.pt: expected a place that can be written to",
+    ),
+    "comparison nowhere": (("compare", "--out", "/dev/null"), "--out /dev/null: expected a place that can be written"),
+    "comparison nowhere to be made": (("compare", "--out", "/dev/null/x"), "--out /dev/null/x: expected a place that"),
+    "negative clip": (
+        ("pretrain", "--out", "x.npz", "--clip", "-1"),
+        "clip must be more than 0 and finite, found -1.0",
+    ),
     "negative budget": (("train", "--budget", "-5"), "budget must be at least 1, found -5"),
     "missing folder": (("train", "--dataset", "no/such/folder"), "no/such/folder: expected a folder with train/"),
     "missing file": (("cost", "no-such.json"), "no-such.json"),
@@ -101,6 +125,14 @@ def test_a_mistake_is_one_line_and_status_2(
     assert captured.err.count("\n") == 1
     assert expected in captured.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scalars_where_a_file_of_the_run_lies_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is trained or searched."""
+    words = ("train", "--tables", "shipped", "--run", str(tmp_path / "run"), "--tensorboard", "config.json")
+    assert run(*words) == 2
+    assert "config.json: expected a place that can be written to" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "tables.npz").exists()
 
 
 def test_a_traceback_is_shown_to_those_who_ask(

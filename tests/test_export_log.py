@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eenn_rl.errors import EennError, InvalidValueError, MissingDependencyError
+from eenn_rl.errors import EennError, InputFileError, InvalidValueError, MissingDependencyError
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.export_log import export_log
 from eenn_rl.log_table import table
@@ -142,6 +142,17 @@ def test_what_exists_is_never_overwritten(run: Path, tmp_path: Path) -> None:
         export_log(run, "parket", tmp_path / "x")
     with pytest.raises(EennError, match="cannot be written"):
         export_log(run, "csv", tmp_path / "nowhere" / "x.csv")
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "minari"])
+def test_a_place_that_is_no_folder_is_told(run: Path, tmp_path: Path, kind: str) -> None:
+    """A target below a file ends with one line that names it."""
+    if kind == "minari":
+        pytest.importorskip("minari")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputFileError, match=r"file/x: cannot be written: Not a directory"):
+        export_log(run, kind, tmp_path / "file" / "x")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize(("kind", "package"), [("parquet", "pyarrow"), ("minari", "minari")])

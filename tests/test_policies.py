@@ -6,6 +6,7 @@ import tracemalloc
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -363,6 +364,23 @@ def test_further_tables_must_offer_the_same_choices(tmp_path: Path) -> None:
         InputFileError, match=r"deeper\.npz: expected tables of resnet8 of 4 blocks.*found resnet20 of 10"
     ):
         pretrain(first, tmp_path / "other.npz", replace(settings, more_tables=(str(tmp_path / "deeper.npz"),)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({name: bad} for name in ("clip", "learning_rate") for bad in (-1.0, 0.0, np.nan, np.inf)),
+        *({name: bad} for name in ("entropy", "imitation") for bad in (-1.0, np.nan, np.inf)),
+        *({name: 0} for name in ("updates", "accelerators", "window", "lifetime", "epochs", "max_exits", "stop_after")),
+        {"episodes": 1}, {"lessons": -1}, {"thresholds": "none"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_pretraining_refuses_nonsense(changes: dict[str, Any]) -> None:
+    """Every number has its range, told in one line that names the setting."""
+    (name,) = changes
+    with pytest.raises(InvalidValueError, match=f"^{name.replace('_', '.')} must be"):
+        PretrainSettings(**changes)
 
 
 def test_pretraining_stopped_early_keeps_the_schedule_of_all_updates() -> None:

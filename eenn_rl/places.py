@@ -1,0 +1,27 @@
+"""check_file, check_folder: whether what a long job is to leave can be written at all, asked before it begins."""
+
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from eenn_rl.errors import InvalidValueError
+
+
+def check_file(path: Path, option: str) -> None:
+    """Make the folder of `path`, which the user gave by `option`; raises `InvalidValueError` where none can be made."""
+    _check(path.parent, path, option)
+
+
+def check_folder(path: Path, option: str) -> None:
+    """Make the folder `path`, which the user gave by `option`; raises `InvalidValueError` where none can be made."""
+    _check(path, path, option)
+
+
+def _check(folder: Path, path: Path, option: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):  # permissions alone do not tell: /proc looks writable to root
+            pass
+    except OSError as error:
+        raise InvalidValueError(
+            f"{option} {path}: expected a place that can be written to, found none ({error.strerror}): choose another"
+        ) from None
