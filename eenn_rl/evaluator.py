@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,15 @@ class Evaluator:
         self._statics: dict[int, tuple[Genomes, float, float]] = {}
         self.failures = 0
         self._pace = Pace(getattr(backend, "workers", 1))
+
+    def with_objective(self, objective: Objective) -> Self:
+        """An evaluator of the same problem by another objective, which remembers nothing yet."""
+        return type(self)(self.space, self.backend, self.estimator, objective, self.limit_s)
+
+    @property
+    def limit_s(self) -> float | None:
+        """Seconds that one call of a backend that costs single workloads may take."""
+        return self._costing.limit_s
 
     @property
     def distinct(self) -> int:

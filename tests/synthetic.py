@@ -73,6 +73,9 @@ class SyntheticEvaluator:
         self.static = self.evaluate(space.decode(statics[best]))
         self._seen.clear()
 
+    def with_objective(self, objective: Objective) -> "SyntheticEvaluator":
+        return SyntheticEvaluator(self.space, self.backend, self.estimator, objective)
+
     def _paths(self, genomes: Genomes) -> tuple[Floats, Floats, Floats, Floats]:
         """Energy, latency, exit rate and accuracy by exit, [n, exits] each."""
         g = genomes.astype(np.int64)

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -16,8 +18,14 @@ from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import actions_of, layout_for
 from eenn_envs.vector import _gathered
 from eenn_rl.errors import InvalidValueError
+from eenn_rl.estimator import Estimator
+from eenn_rl.evaluator import Evaluator
+from eenn_rl.hardware import load_accelerator
+from eenn_rl.objective import Objective
+from eenn_rl.plugins import make_backend
 from eenn_rl.space import Genomes, SearchSpace
 from eenn_rl.zoo import make_backbone
+from logged_problem import random_tables
 
 Synthetic = synthetic.SyntheticEvaluator
 
@@ -195,8 +203,11 @@ def test_same_actions_same_rewards(evaluator: Synthetic) -> None:
     assert runs[0] == runs[1]
 
 
-@pytest.mark.parametrize("action", [-1, 10_000, 35])
-def test_invalid_action_ends_with_the_lowest_reward(evaluator: Synthetic, action: int) -> None:
+STRANGE = (10**30, -(10**30), 2**63, 2.5, np.float32(0.5), np.nan, np.inf, None, "a", np.uint64(2**64 - 1))
+
+
+@pytest.mark.parametrize("action", [-1, 10_000, 35, *STRANGE])
+def test_invalid_action_ends_with_the_lowest_reward(evaluator: Synthetic, action: Any) -> None:
     """An illegal action never raises: it ends the episode with the lowest reward and says so."""
     env = EENNEnv(evaluator)
     env.reset()
@@ -206,6 +217,29 @@ def test_invalid_action_ends_with_the_lowest_reward(evaluator: Synthetic, action
     assert info == {"invalid_action": True}
     genomes = evaluator.space.sample(np.random.default_rng(0), 2000)
     assert reward <= evaluator.evaluate_batch(genomes).reward.min()
+
+
+def test_strange_actions_end_only_their_own_episode(evaluator: Synthetic) -> None:
+    """Side by side with legal ones, as in the single environment."""
+    vector = EENNVectorEnv(evaluator, num_envs=len(STRANGE) + 1)
+    vector.reset()
+    _, rewards, over, _, infos = vector.step(np.array([0, *STRANGE], object))
+    assert over.tolist() == [False] + [True] * len(STRANGE)
+    assert infos["final_info"]["invalid_action"][1:].all()
+    assert (rewards[1:] == evaluator.objective.lowest_reward).all()
+
+
+@pytest.mark.parametrize("kind", [int, np.int8, np.uint64, np.float64, np.array, lambda action: np.array([action])])
+def test_whole_numbers_of_any_type_are_actions(evaluator: Synthetic, kind: Callable[[int], Any]) -> None:
+    """An action is its value."""
+    env = EENNEnv(evaluator)
+    observations = []
+    for action in (1, kind(1)):
+        env.reset()
+        observation, _, terminated, _, _ = env.step(action)
+        assert not terminated
+        observations.append(observation)
+    assert np.array_equal(*observations)
 
 
 def test_step_after_the_end_is_refused(evaluator: Synthetic) -> None:
@@ -246,6 +280,17 @@ def test_reset_options_change_the_preference(evaluator: Synthetic) -> None:
     assert rewards[0] <= rewards[1]
     with pytest.raises(InvalidValueError, match="did you mean accuracy_tolerance"):
         env.reset(options={"acuracy_tolerance": 0.1})
+
+
+def test_reset_options_keep_the_time_limit() -> None:
+    """A backend that hangs hangs no longer than before."""
+    space = SearchSpace(make_backbone("resnet8", (1, 16, 16)), load_accelerator("quad_edge_tpu"))
+    backend = make_backend("multicore", space.accelerator, space.backbone)
+    estimator = Estimator(random_tables(space.backbone))
+    env = EENNEnv(Evaluator(space, backend, estimator, Objective(), limit_s=1.5))
+    env.reset(options={"accuracy_tolerance": 0.05})
+    assert env.evaluator.objective.accuracy_tolerance == 0.05
+    assert env.evaluator.limit_s == 1.5
 
 
 def test_load_is_the_share_of_work(evaluator: Synthetic) -> None:

@@ -7,7 +7,7 @@ genomes and knows nothing of rewards; whoever holds it evaluates what it finishe
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,24 @@ if TYPE_CHECKING:
     from eenn_rl.space import SearchSpace
 
 Indices = npt.NDArray[np.intp]
+INVALID = -1
+"""An action that is legal nowhere."""
+
+
+def whole_actions(actions: Any) -> npt.NDArray[np.integer]:
+    """`actions` of any kind as integers, [n]; `INVALID` for what is no whole number, or none of 64 bits."""
+    found = np.asarray(actions)
+    if found.dtype.kind in "iu":
+        return found.reshape(-1)
+    return np.array([_whole(action) for action in found.reshape(-1).tolist()], np.int64)
+
+
+def _whole(action: Any) -> int:
+    try:
+        number = int(action)
+    except (TypeError, ValueError, OverflowError):
+        return INVALID
+    return number if number == action and -(2**63) <= number < 2**63 else INVALID
 
 
 @dataclass(frozen=True)

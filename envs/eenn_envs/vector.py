@@ -7,7 +7,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from eenn_envs.core import EpisodeCore, Indices, Problem
+from eenn_envs.core import EpisodeCore, Indices, Problem, whole_actions
 from eenn_envs.layout import Layout, layout_for
 from eenn_envs.outcome import evaluation_infos
 
@@ -65,7 +65,7 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
         npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]
     ]:
         """One decision in every episode; see `EENNEnv.step`."""
-        rewards, ends = self.advance(np.asarray(actions))
+        rewards, ends = self.advance(actions)
         over = np.zeros(self.num_envs, np.bool_)
         infos: dict[str, Any] = {}
         if ends:
@@ -79,7 +79,7 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
 
         Returns the rewards and, by environment, the info of each episode that ended.
         """
-        completed, invalid = self._core.step(self._all, actions)
+        completed, invalid = self._core.step(self._all, whole_actions(actions))
         rewards = np.zeros(self.num_envs)
         ends: Ends = {}
         for number, evaluator in enumerate(self.evaluators):
