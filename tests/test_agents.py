@@ -244,14 +244,18 @@ def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_checkpoints_keep_every_kind_of_value(tmp_path: Path) -> None:
-    """Arrays, huge integers of random generators, nested lists and None come back as they were."""
+    """Arrays, huge integers of random generators, nested lists and None come back as they were; a set and bytes too."""
     state = {"rng": np.random.default_rng(3).bit_generator.state, "a": np.arange(3, dtype=np.int16), "b": [None, 1.5]}
+    state |= {"point": np.array(2.5), "number": np.float32(0.5), "set": {1, 2}, "bytes": b"x", "by": {3: True}}
     files.save(tmp_path / "x" / "state.pt", state)
     found = files.load(tmp_path / "x" / "state.pt")
     assert found["rng"] == state["rng"]
     assert found["b"] == state["b"]
     assert found["a"].dtype == np.int16
     assert found["a"].tolist() == [0, 1, 2]
+    assert (found["point"].shape, found["point"].item()) == ((), 2.5)
+    for name in ("number", "set", "bytes", "by"):
+        assert found[name] == state[name]
 
 
 def test_exhaustive_search_finds_the_optimum() -> None:
@@ -639,6 +643,34 @@ def test_an_agent_that_raises_is_told_by_its_name(
     monkeypatch.setattr(RandomSearch, "ask", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         search("random", Synthetic(synthetic.quad()), SETTINGS, 0)
+
+
+UNKEPT = {
+    "{'rng': np.random.default_rng(0)}": "state()['rng'] must be a number, string",
+    "{'a': [1, {'b': lambda: 1}]}": "state()['a'][1]['b'] must be a number, string",
+    "{'names': np.array(['x'])}": "found an array of str32 [1]",
+    "{'things': np.array([None])}": "found an array of object [1]",
+    "{'wide': np.longdouble(1)}": "found a longdouble",
+    "{'kind': signal.Signals.SIGINT}": "found a Signals",
+    "{np.int64(3): 1}": "a key of agent 'keeper': state() must be",
+    "self": "state() must be a number, string, None, tensor, numpy array of numbers, or a list or dict of them",
+}
+
+
+@pytest.mark.parametrize("state", UNKEPT)
+def test_a_state_that_no_checkpoint_keeps_is_told_when_it_is_saved(
+    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line names the agent and the key; not when the search is resumed, and nothing unreadable is left."""
+    source = "import signal\nimport numpy as np\nfrom eenn_agents.simple import RandomSearch\n"
+    source += f"class Keeper(RandomSearch):\n    def state(self): return {state}\n"
+    install(tmp_path, source, {"keeper": "my_agent:Keeper"})
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_agent", raising=False)
+    with pytest.raises(InvalidValueError, match=r"agent 'keeper': state\(\)") as caught:
+        search("keeper", Synthetic(synthetic.quad()), SETTINGS, 0, checkpoint=tmp_path / "search.pt")
+    assert UNKEPT[state] in str(caught.value)
+    assert not list(tmp_path.glob("search.pt*"))
 
 
 def test_integers_of_any_size_are_genomes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

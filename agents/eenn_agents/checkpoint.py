@@ -3,29 +3,67 @@
 import io
 import os
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from eenn_rl.errors import InputFileError
+from eenn_agents.contract import told
+from eenn_rl.errors import InputFileError, InvalidValueError
 
 _WORD = 2**63
+_PLAIN = (NoneType, bool, int, float, str, torch.Tensor, torch.nn.Parameter)
 
 
-def _pack(value: Any) -> Any:
-    """Only what torch's restricted reader takes: tensors, plain numbers, strings, lists, dicts."""
+def _pack(value: Any, where: str) -> Any:
+    """Only what torch's restricted reader takes: tensors, plain numbers, strings, lists, dicts.
+
+    Raises `InvalidValueError` for anything else; `where` is the way there.
+    """
     if isinstance(value, dict):
-        return {key: _pack(item) for key, item in value.items()}
+        return {_key(key, where): _pack(item, f"{where}[{key!r}]") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_pack(item) for item in value]
+        return [_pack(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, np.ndarray):
-        return {"__array__": torch.from_numpy(np.ascontiguousarray(value).copy())}
+        return {"__array__": _tensor(value, where)}
     if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, int) and not -_WORD <= value < _WORD:
+        plain = value.item()
+        return _refused(value, where) if isinstance(plain, np.generic) else _pack(plain, where)
+    if type(value) is int and not -_WORD <= value < _WORD:
         return {"__int__": str(value)}
-    return value
+    return value if type(value) in _PLAIN or _is_read_back(value) else _refused(value, where)
+
+
+def _key(key: Any, where: str) -> Any:
+    return key if type(key) in _PLAIN or _is_read_back(key) else _refused(key, f"a key of {where}")
+
+
+def _tensor(array: npt.NDArray[Any], where: str) -> torch.Tensor:
+    try:
+        return torch.from_numpy(np.array(array, order="C"))
+    except TypeError:  # strings, objects, records, dates
+        return _refused(array, where)
+
+
+def _is_read_back(value: Any) -> bool:
+    """Whether torch's restricted reader takes it."""
+    content = io.BytesIO()
+    try:
+        torch.save(value, content)
+        content.seek(0)
+        torch.load(content, weights_only=True)
+    except Exception:  # noqa: BLE001  (whatever a stranger's object raises when it is written)
+        return False
+    return True
+
+
+def _refused(value: Any, where: str) -> NoReturn:
+    raise InvalidValueError(
+        f"{where} must be a number, string, None, tensor, numpy array of numbers, or a list or dict of them, for a "
+        f"checkpoint to keep it, found {told(value)}"
+    )
 
 
 def _unpack(value: Any) -> Any:
@@ -37,11 +75,18 @@ def _unpack(value: Any) -> Any:
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` (arrays, tensors, numbers, strings, nested) to `path` in one step."""
+    """Write `state` (arrays, tensors, numbers, strings, nested) to `path` in one step.
+
+    Raises `InvalidValueError` where `load` would not read it back; of a search's ``agent`` it names the agent.
+    """
+    agent = state.get("identity", {}).get("agent")
+    packed = {
+        name: _pack(part, f"agent {agent!r}: state()" if name == "agent" else name) for name, part in state.items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
     content = io.BytesIO()  # torch's own writing to a full disk ends in a RuntimeError
-    torch.save(_pack(state), content)
+    torch.save(packed, content)
     unfinished.write_bytes(content.getbuffer())
     os.replace(unfinished, path)  # noqa: PTH105  (Path.replace is the same call; this reads as what it is)
 

@@ -22,7 +22,7 @@ def check_agent(name: str, agent: object) -> None:
     if missing:
         raise InvalidValueError(
             f"agent {name!r}: make(task) must return an object with the methods {', '.join(METHODS)}, found "
-            f"{_told(agent)} without {', '.join(missing)}"
+            f"{told(agent)} without {', '.join(missing)}"
         )
 
 
@@ -33,7 +33,7 @@ def checked_proposals(name: str, proposed: Any, space: SearchSpace) -> Genomes:
     if len(found) != 3 or found[1:] != shape:
         raise InvalidValueError(
             f"agent {name!r}: ask() must return genomes, an integer array [n, {shape[0]}, 5] as task.space.sample(rng, "
-            f"n) makes them, n = 0 to end the search; found {_told(proposed)}"
+            f"n) makes them, n = 0 to end the search; found {told(proposed)}"
         )
     illegal = np.flatnonzero(~space.legal(proposed))
     if len(illegal):
@@ -62,7 +62,8 @@ def agent_code(name: str, what: str) -> Iterator[None]:
         ) from error
 
 
-def _told(value: object) -> str:
+def told(value: object) -> str:
+    """What `value` is, in a few words for an error."""
     if value is None:
         return "None"
     if isinstance(value, np.ndarray):
