@@ -145,9 +145,20 @@ def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progr
     if evaluator.failure_reasons:
         progress.note(failure_summary(evaluator.failure_reasons, evaluator.distinct))
     if settings.search_only:
+        _mark_finished(folder)
         progress.note(f"a search result, not verified networks; verify with: eenn-rl verify {folder.path}")
         return
     verify_best(folder, settings, evaluator, dataset.load(), found, settings.verify, progress)
+
+
+def _mark_finished(folder: RunFolder) -> None:
+    """Let the log of a run that ends with its search say that it is complete."""
+    from eenn_rl.trajectory import TrajectoryWriter, open_log
+
+    with open_log(folder.trajectories) as log:
+        finished = log.finished
+    if not finished:
+        TrajectoryWriter.resume(folder.trajectories).close(finished=True)
 
 
 def _scalars(folder: RunFolder, settings: RunConfig) -> Path | None:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -142,15 +143,16 @@ class AccuracyTables:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the tables to `path`, replacing it in one step."""
         target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        unfinished = target.with_name(f".{target.name}.unfinished")  # left by a kill, the next one overwrites it
         try:
-            with temporary.open("wb") as file:
+            with unfinished.open("wb") as file:
                 self._write(file)
-            temporary.replace(target)
+            unfinished.replace(target)
         except OSError as error:
             raise InputFileError(f"{target}: tables cannot be written: {error.strerror}") from None
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                unfinished.unlink()
 
     def to_bytes(self) -> bytes:
         """The content of the file that `save` writes."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from eenn_rl.cli import main
+from eenn_rl.trajectory import open_log
 from eenn_rl.zoo import make_backbone
 from logged_problem import random_tables
 from test_networks_data import make_folder
@@ -70,6 +71,32 @@ def test_a_search_on_given_tables_says_that_nothing_is_verified(
         assert main(["train", *SEARCH, "--tables", "shipped", "--run", str(run), *typed]) == 0
         said = " ".join(capsys.readouterr().err.split())
         assert (f"a search on given tables verifies nothing; eenn-rl verify {run}" in said) == (name == "told")
+
+
+@pytest.mark.parametrize("extra", [(), ("--verify", "0")])
+def test_the_log_of_a_complete_search_says_so(
+    extra: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its attribute `finished` is 1, also where the run was killed before it was set; resuming changes nothing then."""
+    run = tmp_path / "run"
+    words = ["train", *SEARCH, "--tables", "shipped", "--run", str(run), *extra]
+
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("eenn_rl.run._mark_finished", killed)
+        assert main(words) == 130
+    with open_log(run / "trajectories.h5") as log:
+        assert not log.finished
+    assert main([*words, "--resume"]) == 0
+    with open_log(run / "trajectories.h5") as log:
+        assert log.finished
+        assert len(log) == 20
+    content = (run / "trajectories.h5").read_bytes()
+    assert main([*words, "--resume"]) == 0
+    assert (run / "trajectories.h5").read_bytes() == content
+    assert main(["replay", str(run / "trajectories.h5")]) == 0
 
 
 def test_a_folders_tables_go_with_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

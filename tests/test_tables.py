@@ -2,6 +2,9 @@
 
 import io
 import json
+import signal
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +54,34 @@ def test_a_file_gives_back_what_was_saved(tables: AccuracyTables, tmp_path: Path
     assert (found.branches, found.bits, found.dataset) == (full.branches, full.bits, full.dataset)
     assert found.fingerprint == full.fingerprint
     assert [path.name for path in tmp_path.iterdir()] == ["tables.npz"]
+
+
+def test_what_a_killed_process_left_is_gone_after_the_next_save(tables: AccuracyTables, tmp_path: Path) -> None:
+    """Half a file lies beside the tables at most once, and never where they belong."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from eenn_rl.tables import AccuracyTables\n"
+        "tables = AccuracyTables.load(sys.argv[1])\n"
+        "write = lambda _, file: (file.write(b'half'), file.flush(), os.kill(os.getpid(), signal.SIGKILL))\n"
+        "AccuracyTables._write = write\n"
+        "tables.save(Path(sys.argv[2]))"
+    )
+    tables.save(tmp_path / "whole.npz")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for _ in range(2):
+        command = [sys.executable, "-c", code, str(tmp_path / "whole.npz"), str(folder / "tables.npz")]
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        assert len(list(folder.iterdir())) == 1
+    assert not (folder / "tables.npz").exists()
+    tables.save(folder / "tables.npz")
+    assert [path.name for path in folder.iterdir()] == ["tables.npz"]
+
+
+def test_a_place_where_tables_cannot_lie_is_named(tables: AccuracyTables, tmp_path: Path) -> None:
+    """Below a file there is none."""
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputFileError, match=r"file/x\.npz: tables cannot be written: Not a directory"):
+        tables.save(tmp_path / "file" / "x.npz")
 
 
 def test_the_fingerprint_is_of_the_content(tables: AccuracyTables) -> None:
