@@ -125,9 +125,10 @@ class PolicySearch:
 class PolicyAndLocal:
     """Policy and local search in turns: the policy proposes and learns, a descent starts from the best it proposed.
 
-    The policy spreads over the whole space and its starts become better as it learns; each descent then ends in another
-    local optimum, which kicks from the best one would seldom reach. After the policy's share of the budget, or once it
-    proposes only what is known, local search goes on alone from the best known.
+    The policy spreads over the whole space, and each descent ends in another local optimum. After the policy's share of
+    the budget, which the descents count into, or once it proposes only what is known, local search goes on alone from
+    the best known. Untrained, the policy brings nothing that could be told from chance (docs/choosing-an-agent.md, "What
+    the policy does"); a trained one says where to begin.
 
     An untrained policy knows nothing of the problem, and few architectures are feasible. The network without exits is,
     so a descent from there comes first; with a trained policy, it comes where nothing that it proposed is feasible.
