@@ -1,6 +1,7 @@
 """AgentSettings and SearchResult: what a search is asked for and what it answers, whatever agent does it."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 import numpy as np
@@ -32,7 +33,9 @@ class AgentSettings:
         metavar="FILE|NAME",
     )  # fmt: skip
     policy_share: float = option(
-        0.2, "share of the budget in which policy and local search take turns; then local search goes on alone"
+        0.2,
+        "share of the budget in which policy and local search take turns; then local search goes on alone (0: from "
+        "the beginning)",
     )
     episodes_per_update: int = option(
         16, "new architectures the policy proposes between two updates", flag="--policy-episodes"
@@ -50,12 +53,13 @@ class AgentSettings:
         check(self.budget >= 1, "budget", self.budget, "at least 1")
         check(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1, or none")
         check(0 <= self.policy_share <= 1, "policy share", self.policy_share, "between 0 and 1")
-        for name in ("episodes_per_update", "epochs"):
-            check(getattr(self, name) >= 1, name.replace("_", " "), getattr(self, name), "at least 1")
+        check(self.epochs >= 1, "epochs", self.epochs, "at least 1")
+        episodes = self.episodes_per_update
+        check(episodes >= 2, "policy episodes", episodes, "at least 2: they are compared with each other")
         for name in ("learning_rate", "clip"):
-            check(getattr(self, name) > 0, name.replace("_", " "), getattr(self, name), "more than 0")
+            check(0 < getattr(self, name) < inf, name.replace("_", " "), getattr(self, name), "more than 0 and finite")
         for name in ("entropy", "imitation"):
-            check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+            check(0 <= getattr(self, name) < inf, name, getattr(self, name), "at least 0 and finite")
 
 
 @dataclass(frozen=True)

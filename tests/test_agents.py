@@ -686,7 +686,15 @@ def test_integers_of_any_size_are_genomes(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_settings_refuse_nonsense() -> None:
     """Settings check themselves."""
-    for changes in ({"budget": 0}, {"patience": 0}, {"policy_share": 1.5}, {"learning_rate": 0.0}, {"entropy": -1.0}):
+    for changes in (
+        {"budget": 0},
+        {"patience": 0},
+        {"policy_share": 1.5},
+        {"learning_rate": 0.0},
+        {"entropy": -1.0},
+        {"episodes_per_update": 1},
+        {"clip": float("inf")},
+    ):
         with pytest.raises(InvalidValueError):
             AgentSettings(**changes)
 

@@ -127,8 +127,8 @@ class PolicyAndLocal:
 
     The policy spreads over the whole space, and each descent ends in another local optimum. After the policy's share of
     the budget, which the descents count into, or once it proposes only what is known, local search goes on alone from
-    the best known. Untrained, the policy brings nothing that could be told from chance (docs/choosing-an-agent.md, "What
-    the policy does"); a trained one says where to begin.
+    the best known. Untrained, the policy brings nothing that could be told from chance (docs/choosing-an-agent.md,
+    "What the policy does"); a trained one says where to begin.
 
     An untrained policy knows nothing of the problem, and few architectures are feasible. The network without exits is,
     so a descent from there comes first; with a trained policy, it comes where nothing that it proposed is feasible.
