@@ -26,6 +26,9 @@ OLDEST_API_VERSION = 1
 
 HOOK = "eenn_rl_make_backend"
 
+OWN_DISTRIBUTION = "eenn-rl"
+"""The distribution whose backends come with this package."""
+
 
 def served_versions() -> str:
     """The api_versions that this eenn-rl serves, for messages."""

@@ -11,9 +11,11 @@ from eenn_rl.evaluator import Evaluator
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator
 from eenn_rl.memo import practical
 from eenn_rl.networks.settings import DATASETS, FORMS
-from eenn_rl.plugins import default_accelerator, make_backend
+from eenn_rl.plugins import OWN_DISTRIBUTION, backend_record, default_accelerator, make_backend
 from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
+from eenn_rl.testing.spot_check import spot_check
+from eenn_rl.workers import parallel
 
 SHIPPED = "shipped"
 
@@ -133,3 +135,24 @@ def make_evaluator(config: RunConfig, tables: AccuracyTables, kept: Path | None 
     limit_s = config.backend_limit_s
     backend = practical(config.backend, made, accelerator, memo, config.backend_workers, limit_s, kept)
     return Evaluator(space, backend, Estimator(tables, config.thresholds), config.objective, limit_s)
+
+
+def broken_promises(config: RunConfig, space: SearchSpace) -> list[str]:
+    """What a new search with the backend of `config` should warn of, one line for each promise that it breaks.
+
+    A fresh backend is asked, a few times: the search's own, and what is remembered of it, stays as it was. Those that
+    come with eenn-rl are held to their promises by its tests.
+    """
+    if backend_record(config.backend).distribution == OWN_DISTRIBUTION:
+        return []
+    made, limit_s = make_backend(config.backend, space.accelerator, space.backbone), config.backend_limit_s
+    if config.backend_workers > 1:
+        with parallel(made, 2, limit_s) as spread:
+            broken = spot_check(spread, space, limit_s)
+    else:
+        broken = spot_check(made, space, limit_s)
+    return [
+        f"backend {config.backend!r} breaks its promise that {promise}: it may mislead the search; eenn_rl.testing "
+        "(docs/plugins.md) finds out more"
+        for promise in broken
+    ]

@@ -16,7 +16,14 @@ from eenn_rl.findings import summarise
 from eenn_rl.guard import failure_summary
 from eenn_rl.places import check_folder
 from eenn_rl.plugins import make_backend
-from eenn_rl.problem import accelerator_of, data_form, given_tables, make_evaluator, on_data_of_tables
+from eenn_rl.problem import (
+    accelerator_of,
+    broken_promises,
+    data_form,
+    given_tables,
+    make_evaluator,
+    on_data_of_tables,
+)
 from eenn_rl.progress import Progress
 from eenn_rl.results import Found
 from eenn_rl.run_folder import RUNS, RunFolder, create_run, locked, new_run_path, newest_run, open_run, write_json
@@ -237,6 +244,8 @@ def _searched(folder: RunFolder, settings: RunConfig, evaluator: Evaluator, prog
 
     meta = describe(evaluator, settings.backend, config=to_json(settings), seeds={"seed": settings.seed})
     known = folder.trajectories.exists()
+    for line in () if known else broken_promises(settings, evaluator.space):
+        progress.note(line)
     progress.note(f"search space: {evaluator.space.size:,} architectures")
     with (
         TrajectoryWriter.resume(folder.trajectories, meta)

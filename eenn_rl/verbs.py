@@ -210,13 +210,16 @@ def _compare(arguments: Arguments) -> int:
     from eenn_rl.compare import CompareSettings, compare
     from eenn_rl.display import Display
     from eenn_rl.options import given
-    from eenn_rl.problem import tables_or_shipped
+    from eenn_rl.problem import broken_promises, make_evaluator, tables_or_shipped
     from eenn_rl.serialization import from_json
 
     config = _problem(arguments)
     settings = from_json(CompareSettings, given(arguments, CompareSettings), "options")
+    tables = tables_or_shipped(config)
     with Display() as display:
-        print(compare(config, tables_or_shipped(config), arguments.out, settings, display))
+        for line in () if arguments.out.exists() else broken_promises(config, make_evaluator(config, tables).space):
+            display.note(line)
+        print(compare(config, tables, arguments.out, settings, display))
     return 0
 
 
