@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ from eenn_rl.testing import (
     sample_workloads,
     subject_for,
 )
+from eenn_rl.testing.promises import check_free_of_side_effects
 from eenn_rl.workload import Stage, Workload
 from eenn_rl.zoo import make_backbone
 from plugin_site import good_plugin, install
@@ -168,6 +170,46 @@ def test_each_broken_promise_is_found_and_named(how: str, tmp_path: Path, monkey
     make, message = BROKEN[how]
     with pytest.raises((BrokenPromise, BackendError), match=message):
         check_all(subject(make))
+
+
+EFFECTS: dict[str, tuple[Callable[[], object], str]] = {
+    "random's seed": (lambda: random.seed(4), "changed random's state"),
+    "numpy's seed": (lambda: np.random.seed(4), "changed numpy.random's state"),  # noqa: NPY002  the global state
+    "torch's seed": (lambda: pytest.importorskip("torch").manual_seed(4), "changed torch's random state"),
+    "numpy's error handling": (lambda: np.seterr(all="ignore"), "changed numpy's error handling"),
+    "an environment variable": (lambda: os.environ.update(EENN_TEST="1"), r"environment variables \(EENN_TEST\)"),
+}
+
+
+def global_state() -> tuple[object, ...]:
+    return random.getstate(), str(np.random.get_state()), np.geterr()  # noqa: NPY002  the global state
+
+
+@pytest.mark.parametrize("what", EFFECTS)
+def test_a_side_effect_is_found_whatever_ran_before(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where an earlier test of the kit has made the backend set the very same; the kit's own state is put back."""
+    effect, message = EFFECTS[what]
+    monkeypatch.setenv("EENN_TEST", "0")
+    with np.errstate():
+        effect()
+        before = global_state()
+        with pytest.raises(BrokenPromise, match=f"free of side effects on .* evaluate .*{message}"):
+            check_free_of_side_effects(subject(variant(with_effect(effect))))
+        assert global_state() == before
+
+
+def test_what_is_put_back_is_no_side_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment variable and a seed of its own, for as long as it computes."""
+
+    def tidy() -> None:
+        state = random.getstate()
+        random.seed(4)
+        random.setstate(state)
+        with mock.patch.dict(os.environ, EENN_TEST="1"):
+            pass
+
+    monkeypatch.setenv("EENN_TEST", "1")
+    check_free_of_side_effects(subject(variant(with_effect(tidy))))
 
 
 class _BatchOf(Sound):

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +16,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -114,37 +117,79 @@ def check_deterministic(subject: Subject) -> None:
 
 def _global_state() -> dict[str, object]:
     generator = np.random.get_state(legacy=False)  # noqa: NPY002  it is the global state that we watch
+    torch: Any = sys.modules.get("torch")
     return {
         "the working directory": Path.cwd(),
         "files in the working directory": {e.name: (e.stat().st_mtime_ns, e.stat().st_size) for e in os.scandir()},
         "environment variables": dict(os.environ),
         "random's state": random.getstate(),
         "numpy.random's state": str(generator),
+        "torch's random state": torch and torch.get_rng_state().tolist(),
         "numpy's error handling": np.geterr(),
     }
 
 
-def check_free_of_side_effects(subject: Subject) -> None:
-    """Evaluating changes neither its arguments nor the process, and writes nothing to stdout.
+@contextlib.contextmanager
+def _unusual_state() -> Iterator[None]:
+    """Global state that no backend sets by itself, so that one which sets the same each time is seen to.
 
-    Tried in an empty working directory, where nobody else writes meanwhile.
+    An empty working directory, where nobody else writes meanwhile; what was there before is put back.
     """
+    plain, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002  likewise
+    torch: Any = sys.modules.get("torch")
+    torchs = torch and torch.get_rng_state()
+    with (
+        tempfile.TemporaryDirectory() as empty,
+        contextlib.chdir(empty),
+        np.errstate(all="call", call=lambda *_: None),
+    ):
+        try:
+            random.seed("eenn_rl.testing")
+            np.random.seed(1_970_320_871)  # noqa: NPY002  likewise
+            if torch:
+                torch.set_rng_state(torch.Generator().manual_seed(1_970_320_871).get_state())
+            yield
+        finally:
+            random.setstate(plain)
+            np.random.set_state(numpys)  # noqa: NPY002  likewise
+            if torch:
+                torch.set_rng_state(torchs)
+
+
+def check_free_of_side_effects(subject: Subject) -> None:
+    """Evaluating changes neither its arguments nor the process, and writes nothing to stdout."""
     backend = subject.make()
-    with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
+    with _unusual_state():
         for workload in subject.workloads:
             _check_one_evaluation(backend, workload)
 
 
+_NO_EFFECTS = "free of side effects"
+
+
 def _check_one_evaluation(backend: HardwareBackend, workload: Workload) -> None:
-    promise = "free of side effects"
+    promise = _NO_EFFECTS
     before, untouched = _global_state(), copy.deepcopy(workload)
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stdout(printed), mock.patch.object(os, "putenv", wraps=os.putenv) as putenv:
         _evaluate(backend, workload, promise)
     _require(workload == untouched, promise, workload, "evaluate changed the workload")
     _require(not printed.getvalue(), promise, workload, f"evaluate printed {printed.getvalue()[:60]!r} on stdout")
-    changed = [what for what, value in _global_state().items() if value != before[what]]
+    now = _global_state()
+    changed = [what for what, value in before.items() if value is not None and now[what] != value]
     _require(not changed, promise, workload, f"evaluate changed {', '.join(changed)}")
+    _check_variables(backend, workload, {os.fsdecode(call.args[0]) for call in putenv.call_args_list})
+
+
+def _check_variables(backend: HardwareBackend, workload: Workload, written: set[str]) -> None:
+    """Environment variables that evaluating writes must be put back: tried with values that it does not expect."""
+    if not written:
+        return
+    unusual = dict.fromkeys(written, "73")
+    with mock.patch.dict(os.environ, unusual):
+        _evaluate(backend, workload, _NO_EFFECTS)
+        changed = sorted(name for name, value in unusual.items() if os.environ.get(name) != value)
+    _require(not changed, _NO_EFFECTS, workload, f"evaluate changed environment variables ({', '.join(changed)})")
 
 
 def _macs(workload: Workload) -> Iterator[int]:
