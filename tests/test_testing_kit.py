@@ -26,6 +26,7 @@ from eenn_rl.testing import (
     check_all,
     measure_speed,
     oversized_workload,
+    promises,
     sample_workloads,
     subject_for,
 )
@@ -64,6 +65,25 @@ class Sound:
             for k, cost in enumerate(report.exits):
                 energy[i, k], latency[i, k] = cost.energy_j, cost.latency_s
         return energy, latency, fits
+
+
+class Leaver(Sound):
+    """It ends the process that pickles it."""
+
+    def __getstate__(self) -> object:
+        sys.exit(0)
+
+
+class Deserter(Sound):
+    """Its copies in other processes end them."""
+
+    def __init__(self) -> None:
+        self.home = os.getpid()
+
+    def evaluate(self, workload: Workload) -> CostReport:
+        if os.getpid() != self.home:
+            sys.exit(0)
+        return super().evaluate(workload)
 
 
 class TestSound(BackendConformance):
@@ -118,6 +138,10 @@ def with_effect(effect: Callable[[], object]) -> Callable[[CostReport], CostRepo
     return lambda report: (effect(), report)[1]
 
 
+def ending(_report: CostReport) -> object:
+    sys.exit(0)
+
+
 def big_raises(report: CostReport) -> CostReport:
     if report.violations:
         raise ValueError("does not fit")
@@ -128,6 +152,17 @@ BROKEN = {
     "no api_version": (lambda: SimpleNamespace(evaluate=Sound().evaluate), "integer api_version"),
     "drifts by one bit": (variant(drifting()), "deterministic on .* evaluated twice: exit"),
     "raises": (variant(raising), "side effects on .* evaluate raised MemoryError: too big"),
+    "ends the process": (variant(ending), "side effects on .* evaluate raised SystemExit: 0"),
+    "ends the process while it is made": (lambda: sys.exit(0), "protocol: making the backend raised SystemExit: 0"),
+    "returns exits as tuples": (
+        variant(lambda report: replace(report, exits=tuple((c.energy_j, c.latency_s) for c in report.exits))),
+        r"side effects on .* whose exits must be a tuple of ExitCost, found \(\(",
+    ),
+    "returns no violations": (variant(lambda report: replace(report, violations=None)), "tuple of Violation, found N"),
+    "returns a cost of None": (
+        variant(lambda report: replace(report, exits=(ExitCost(None, 1.0), *report.exits[1:]))),
+        "exit 0: energy_j must be a number, found None",
+    ),
     "returns a number": (variant(lambda report: report.exits[0].energy_j), "returned float, expected CostReport"),
     "prints": (variant(with_effect(lambda: sys.stdout.write("hello"))), r"printed 'hello' on stdout"),
     "draws from the global generator": (variant(with_effect(random.random)), "changed random's state"),
@@ -159,6 +194,8 @@ BROKEN = {
         variant(scaled(1 + 2**-52), batch=True),
         "batch equals single on .* bat",
     ),
+    "ends the process when pickled": (Leaver, "to worker processes: cannot be pickled: .* SystemExit: 0"),
+    "ends its worker": (Deserter, "to worker processes on .*: in a worker process it raised SystemExit: 0"),
     "cannot be pickled": (variant(lambda report: report), "pickles to worker processes: cannot be pickled"),
 }
 
@@ -225,6 +262,10 @@ class _BatchOf(Sound):
     [
         (lambda e, t, f: (e.astype(np.float32), t, f), "must be .*float64.* found .*float32"),
         (lambda e, t, f: (e[:, :1], t, f), "must be"),
+        (lambda *_: None, "evaluate_batch must return energy_j, latency_s and fits, found NoneType"),
+        (lambda e, t, _: (e, t), "energy_j, latency_s and fits, found 2 values"),
+        (lambda *_: 1 / 0, "batch equals single: evaluate_batch raised ZeroDivisionError: division by zero"),
+        (lambda *_: sys.exit(0), "evaluate_batch raised SystemExit: 0"),
         (lambda e, t, f: (e, t, ~f), "fits False, violations"),
         (lambda e, t, f: (np.where(e == 0, 1.0, e), t, f), "padding must hold 0"),
         (lambda e, t, f: (e, t * (1 + 2**-52), f), "batch .* single"),
@@ -234,6 +275,13 @@ def test_a_batch_that_breaks_its_form_is_found(change: Callable[..., object], me
     """Shapes, types, padding, fits and the last bit of every number."""
     with pytest.raises(BrokenPromise, match=message):
         check_all(subject(lambda: _BatchOf(change)))
+
+
+def test_no_end_of_the_process_passes_for_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`SystemExit` that comes from elsewhere in a check is a broken promise, too: a script must not end with 0."""
+    monkeypatch.setattr(promises, "PROMISES", (lambda _subject: sys.exit(0),))
+    with pytest.raises(BrokenPromise, match="SystemExit: 0"):
+        check_all(subject(Sound))
 
 
 def test_the_kit_runs_in_three_lines_on_an_installed_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

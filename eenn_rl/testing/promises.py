@@ -10,13 +10,14 @@ import pickle
 import random
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 import numpy as np
@@ -24,12 +25,13 @@ import numpy.typing as npt
 
 from eenn_rl.backbone import Backbone
 from eenn_rl.cost import CostReport, ExitCost, Violation
+from eenn_rl.errors import EennError
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.hookspecs import BatchBackend, HardwareBackend
-from eenn_rl.plugins import check_backend, default_accelerator, make_backend
+from eenn_rl.plugins import check_backend, default_accelerator, make_backend, one_line
 from eenn_rl.testing.speed import batch_of
 from eenn_rl.testing.workloads import describe, oversized_workload, sample_workloads
-from eenn_rl.workload import Workload
+from eenn_rl.workload import Stage, Workload
 from eenn_rl.zoo import make_backbone
 
 ENERGY_PER_MAC_J = (1e-18, 1e-6)
@@ -41,6 +43,9 @@ LATENCY_PER_MAC_S = (1e-17, 1e-5)
 
 POWER_W = (1e-7, 1e4)
 """Plausible energy over latency: from a sensor node to a rack."""
+
+
+_Found = TypeVar("_Found")
 
 
 class BrokenPromise(AssertionError):  # noqa: N818  it reads as what it is in a test's output
@@ -77,16 +82,43 @@ def _require(holds: bool, promise: str, workload: Workload | None, how: str) -> 
         raise BrokenPromise(f"promise broken: {promise}{where}: {how}")
 
 
-def _evaluate(backend: HardwareBackend, workload: Workload, promise: str) -> CostReport:
+def _call(
+    promise: str,
+    workload: Workload | None,
+    what: str,
+    action: Callable[[], _Found],
+    passing: tuple[type[BaseException], ...] = (KeyboardInterrupt,),
+) -> _Found:
+    """What the plugin's code returns; what it raises, `SystemExit` too, is a broken promise, but for what may pass."""
     try:
-        report = backend.evaluate(workload)
-    except Exception as error:
-        raise BrokenPromise(
-            f"promise broken: {promise} on {describe(workload)}: evaluate raised {type(error).__name__}: {error}"
-        ) from error
+        return action()
+    except passing:
+        raise
+    except BaseException as error:
+        where = f" on {describe(workload)}" if workload else ""
+        raise BrokenPromise(f"promise broken: {promise}{where}: {what} raised {one_line(error)}") from error
+
+
+def _evaluate(backend: HardwareBackend, workload: Workload, promise: str) -> CostReport:
+    report = _call(promise, workload, "evaluate", lambda: backend.evaluate(workload))
     found = type(report).__name__
     _require(isinstance(report, CostReport), promise, workload, f"evaluate returned {found}, expected CostReport")
+    for name, kind in (("exits", ExitCost), ("violations", Violation)):
+        _check_items(promise, workload, name, getattr(report, name), kind)
+    for k, cost in enumerate(report.exits):
+        for name in ("energy_j", "latency_s"):
+            value = getattr(cost, name)
+            _require(isinstance(value, Real), promise, workload, f"exit {k}: {name} must be a number, found {value!r}")
     return report
+
+
+def _check_items(promise: str, workload: Workload, name: str, items: object, kind: type) -> None:
+    _require(
+        isinstance(items, Sequence) and all(isinstance(item, kind) for item in items),
+        promise,
+        workload,
+        f"evaluate returned a report whose {name} must be a tuple of {kind.__name__}, found {items!r:.80}",
+    )
 
 
 def _first_difference(one: CostReport, other: CostReport) -> str | None:
@@ -96,15 +128,20 @@ def _first_difference(one: CostReport, other: CostReport) -> str | None:
     return None if one == other else "the reports differ in violations, breakdown or number of exits"
 
 
+def _made(subject: Subject, promise: str) -> HardwareBackend:
+    """A fresh backend; an `EennError` passes: it says itself which plugin, and what is wrong."""
+    return _call(promise, None, "making the backend", subject.make, (KeyboardInterrupt, EennError))
+
+
 def check_protocol(subject: Subject) -> None:
     """It has `evaluate`, and an api_version that this eenn-rl serves."""
-    check_backend(subject.make(), "the backend under test")
+    check_backend(_made(subject, "protocol"), "the backend under test")
 
 
 def check_deterministic(subject: Subject) -> None:
     """A workload costs the same again, in a fresh backend, and whatever was evaluated before it."""
     promise = "deterministic"
-    backend, fresh = subject.make(), subject.make()
+    backend, fresh = _made(subject, promise), _made(subject, promise)
     first = [_evaluate(backend, workload, promise) for workload in subject.workloads]
     pairs = list(zip(subject.workloads, first, strict=True))
     for workload, report in pairs:
@@ -158,7 +195,7 @@ def _unusual_state() -> Iterator[None]:
 
 def check_free_of_side_effects(subject: Subject) -> None:
     """Evaluating changes neither its arguments nor the process, and writes nothing to stdout."""
-    backend = subject.make()
+    backend = _made(subject, _NO_EFFECTS)
     with _unusual_state():
         for workload in subject.workloads:
             _check_one_evaluation(backend, workload)
@@ -215,7 +252,7 @@ def _check_ranges(promise: str, workload: Workload, k: int, cost: ExitCost, macs
 def check_units_and_ranges(subject: Subject) -> None:
     """One cost per stage, finite, positive, and plausible for joules and seconds."""
     promise = "units and ranges"
-    backend = subject.make()
+    backend = _made(subject, promise)
     for workload in subject.workloads:
         report = _evaluate(backend, workload, promise)
         count, stages = len(report.exits), len(workload.stages)
@@ -227,7 +264,7 @@ def check_units_and_ranges(subject: Subject) -> None:
 def check_exits_never_get_cheaper(subject: Subject) -> None:
     """Along the path, a later exit costs at least as much energy and latency as an earlier one."""
     promise = "exits never get cheaper along the path"
-    backend = subject.make()
+    backend = _made(subject, promise)
     for workload in subject.workloads:
         report = _evaluate(backend, workload, promise)
         for k, (a, b) in enumerate(pairwise(report.exits)):
@@ -238,7 +275,7 @@ def check_exits_never_get_cheaper(subject: Subject) -> None:
 def check_violations_instead_of_exceptions(subject: Subject) -> None:
     """What does not fit comes back as violations, each a demand above its bound, not as an exception."""
     promise = "violations instead of exceptions"
-    backend = subject.make()
+    backend = _made(subject, promise)
     for workload in (*subject.workloads, oversized_workload(subject.accelerator)):
         for violation in _evaluate(backend, workload, promise).violations:
             _require(
@@ -249,23 +286,27 @@ def check_violations_instead_of_exceptions(subject: Subject) -> None:
             )
 
 
-def _check_batch_shapes(promise: str, answer: object, index: npt.NDArray[np.int32]) -> None:
-    shapes = [(getattr(a, "shape", None), str(getattr(a, "dtype", None))) for a in answer]  # type: ignore[attr-defined]
+def _batch(promise: str, backend: BatchBackend, stages: list[Stage], index: npt.NDArray[np.int32]) -> Any:
+    """What `evaluate_batch` returns, three arrays of the promised shapes and types."""
+    answer = _call(promise, None, "evaluate_batch", lambda: backend.evaluate_batch(stages, index))
+    three = isinstance(answer, Sequence) and len(answer) == 3
+    found = f"{len(answer)} values" if isinstance(answer, Sequence) else type(answer).__name__
+    _require(three, promise, None, f"evaluate_batch must return energy_j, latency_s and fits, found {found}")
+    shapes = [(getattr(a, "shape", None), str(getattr(a, "dtype", None))) for a in answer]
     expected = [(index.shape, "float64"), (index.shape, "float64"), (index.shape[:1], "bool")]
     _require(shapes == expected, promise, None, f"energy_j, latency_s, fits must be {expected}, found {shapes}")
+    return answer
 
 
 def check_batch_equals_single(subject: Subject) -> None:
     """`evaluate_batch`, where there is one, equals `evaluate` to the last bit; padding is 0."""
     promise = "batch equals single"
-    backend = subject.make()
+    backend = _made(subject, promise)
     if not isinstance(backend, BatchBackend):
         return
     workloads = (*subject.workloads, oversized_workload(subject.accelerator))
     stages, index = batch_of(workloads, repeat=2)
-    answer = backend.evaluate_batch(stages, index)
-    _check_batch_shapes(promise, answer, index)
-    energy, latency, fits = answer
+    energy, latency, fits = _batch(promise, backend, stages, index)
     for i, workload in enumerate(workloads * 2):
         report, n = _evaluate(backend, workload, promise), len(workload.stages)
         single = [(cost.energy_j, cost.latency_s) for cost in report.exits]
@@ -283,14 +324,14 @@ def _evaluate_elsewhere(backend: HardwareBackend, workload: Workload) -> CostRep
 def check_pickles_to_worker_processes(subject: Subject) -> None:
     """A backend sent to another process, started afresh, costs a workload as it does here."""
     promise = "pickles to worker processes"
-    backend, workload = subject.make(), subject.workloads[-1]
-    try:
-        pickle.dumps(backend)
-    except Exception as error:
-        raise BrokenPromise(f"promise broken: {promise}: cannot be pickled: {type(error).__name__}: {error}") from error
+    backend, workload = _made(subject, promise), subject.workloads[-1]
+    _call(promise, None, "cannot be pickled: pickling", lambda: pickle.dumps(backend))
     try:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            there = pool.submit(_evaluate_elsewhere, backend, workload).result()
+            task = pool.submit(_evaluate_elsewhere, backend, workload)
+            there = _call(
+                promise, workload, "in a worker process it", task.result, (KeyboardInterrupt, BrokenProcessPool)
+            )
     except BrokenProcessPool as error:
         raise BrokenPromise(
             f"promise broken: {promise}: the worker process ended: the backend ended it, or this script starts it anew "
@@ -315,4 +356,7 @@ PROMISES: tuple[Callable[[Subject], None], ...] = (
 def check_all(subject: Subject) -> None:
     """Check every promise; the first broken one raises `BrokenPromise`."""
     for check in PROMISES:
-        check(subject)
+        try:
+            check(subject)
+        except SystemExit as error:  # from code of the plugin's that no check watches: a script would end, silently
+            raise BrokenPromise(f"promise broken: {check.__doc__} It raised {one_line(error)}") from error
