@@ -257,6 +257,11 @@ def _trial(found: _Found) -> BackendRecord:
     return replace(record, api_version=backend.api_version)
 
 
+def installed_backends() -> dict[str, BackendRecord]:
+    """What is installed under each name, nothing imported or tried."""
+    return {found.record.name: found.record for found in _discover()}
+
+
 def list_backends() -> tuple[BackendRecord, ...]:
     """Every installed backend, each one tried; those that cannot be used carry the reason."""
     everything = _discover()

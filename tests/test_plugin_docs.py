@@ -47,7 +47,7 @@ def test_the_smallest_backend_of_the_docs_keeps_every_promise(tmp_path: Path, mo
 
 def test_the_chip_of_the_docs_is_one_that_a_search_can_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The smallest backend with the chip below it: its allocations and bits are what is searched over."""
-    sources = [block for block in BLOCKS if "class TinyChip:" in block or "def eenn_rl_default_accelerator" in block]
+    sources = [block for block in BLOCKS if "class TinyChip:" in block or 'AcceleratorSpec("tinychip"' in block]
     assert len(sources) == 2
     site = install(tmp_path, "own-chip", {"ownchip": "own_chip"}, {"own_chip": "\n".join(sources)})
     monkeypatch.syspath_prepend(site)
@@ -55,6 +55,38 @@ def test_the_chip_of_the_docs_is_one_that_a_search_can_use(tmp_path: Path, monke
     check_all(subject)
     space = SearchSpace(subject.backbone, subject.accelerator)
     assert (len(subject.accelerator.allocations), space.usable_bits) == (3, (4, 8))
+
+
+def python_with(site: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run python where the plugins of `site` are installed."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, env=environment)
+
+
+def test_the_accelerator_file_of_the_docs_can_lie_in_a_plugin(tmp_path: Path) -> None:
+    """A package with the smallest backend, the hook that loads a file beside it, and the file of accelerators.md."""
+    chip = re.search(r"```yaml\n(.*?)```", (DOCS.parent / "accelerators.md").read_text("utf-8"), re.DOTALL)
+    assert chip is not None
+    sources = [block for block in BLOCKS if "class TinyChip:" in block or "load_accelerator(path)" in block]
+    assert len(sources) == 2
+    package = tmp_path / "tiny_chip"
+    package.mkdir()
+    (package / "chip.yaml").write_text(chip[1], encoding="utf-8")
+    (package / "__init__.py").write_text("\n".join(sources), encoding="utf-8")
+    site = install(tmp_path, "tiny-chip", {"tinychip": "tiny_chip"}, {})
+    code = "from eenn_rl.plugins import default_accelerator; print(default_accelerator('tinychip').name)"
+    done = python_with(site, "-c", code)
+    assert (done.stdout, done.stderr) == ("two_cores\n", "")
+
+
+def test_the_script_of_the_docs_checks_every_promise(tmp_path: Path) -> None:
+    """As it stands there: its worker process imports it anew, without checking again."""
+    (script,) = [block for block in BLOCKS if "check_tiny_chip.py" in block]
+    (source,) = [block for block in BLOCKS if "class TinyChip:" in block]
+    site = install(tmp_path / "site", "tiny-chip", {"tinychip": "tiny_chip"}, {"tiny_chip": source})
+    (tmp_path / "check_tiny_chip.py").write_text(script, encoding="utf-8")
+    done = python_with(site, tmp_path / "check_tiny_chip.py")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_layer_model_of_the_docs_makes_a_whole_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

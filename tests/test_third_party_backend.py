@@ -30,6 +30,17 @@ def test_a_name_that_cannot_be_one_is_refused(name: str) -> None:
         package_files(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("multicore", r"backend 'multicore' \(eenn-rl .*\)"), ("rl", "an installed module eenn_rl")],
+)
+def test_a_name_that_is_taken_is_refused(name: str, found: str, tmp_path: Path) -> None:
+    """By an installed backend, or by one of our own modules; nothing is written."""
+    with pytest.raises(EennError, match=f"backend name '{name}': expected one that is free, found {found}: choose an"):
+        write_package(name, tmp_path / "package")
+    assert not (tmp_path / "package").exists()
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     """A folder that exists is refused, whatever is in it."""
     write_package("chip", tmp_path / "chip")

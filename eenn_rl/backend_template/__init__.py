@@ -3,10 +3,12 @@
 import keyword
 import re
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 from eenn_rl import __version__
 from eenn_rl.errors import EennError, check
+from eenn_rl.plugins import installed_backends
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 
@@ -43,13 +45,23 @@ def _filled(template: str, names: dict[str, str]) -> str:
     return text
 
 
+def _check_free(name: str) -> None:
+    """Refuse a name whose package would clash with what is installed."""
+    record, module = installed_backends().get(name), "eenn_" + name.replace("-", "_")
+    if record is None and find_spec(module) is None:
+        return
+    found = record or f"an installed module {module}"
+    raise EennError(f"backend name {name!r}: expected one that is free, found {found}: choose another")
+
+
 def write_package(name: str, folder: Path | None = None) -> Path:
     """Write the package for backend `name` into `folder` (default: a new folder called like the distribution).
 
     Raises:
-        EennError: the name cannot be one, or the folder is there already; nothing is ever overwritten.
+        EennError: the name cannot be one or is taken, or the folder is there already; nothing is ever overwritten.
     """
     files = package_files(name)
+    _check_free(name)
     target = folder or Path("eenn-" + re.sub("_", "-", name))
     if target.exists():
         raise EennError(f"{target}: expected no such file or folder, found one: choose another folder, or remove it")

@@ -122,18 +122,19 @@ def shipped_accelerators() -> tuple[str, ...]:
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in _DATA.iterdir() if entry.name.endswith(".yaml")))
 
 
-def load_accelerator(name_or_path: str, clock_hz: float | None = None) -> AcceleratorSpec:
+def load_accelerator(name_or_path: str | Path, clock_hz: float | None = None) -> AcceleratorSpec:
     """The shipped accelerator of that name, or the one described by a YAML file: ours, ZigZag's or Stream's.
 
     What a file asks for that is not modelled is logged as a warning.
     """
-    if name_or_path in shipped_accelerators():
-        return read_own(yaml.safe_load((_DATA / f"{name_or_path}.yaml").read_text("utf-8")), name_or_path, clock_hz)
+    name = str(name_or_path)
+    if name in shipped_accelerators():
+        return read_own(yaml.safe_load((_DATA / f"{name}.yaml").read_text("utf-8")), name, clock_hz)
     path = Path(name_or_path)
     if not path.is_file():
         if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
             raise InputFileError(f"{path}: expected an accelerator file, found none: check the path")
-        raise unknown_name("accelerator", name_or_path, shipped_accelerators(), "a YAML file")
+        raise unknown_name("accelerator", name, shipped_accelerators(), "a YAML file")
     spec = _read(read_yaml(path), path, clock_hz)
     for note in spec.notes:
         _LOG.warning("warning: %s", note)
