@@ -1,14 +1,29 @@
 """Accelerators: the types, our own file format, what is shipped."""
 
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import pytest
 import yaml
 
 from eenn_rl.accelerator_view import accelerators_text
+from eenn_rl.backbone import Layer
+from eenn_rl.cost_report import cost_layers
 from eenn_rl.errors import EennError, InputFileError
-from eenn_rl.hardware import AcceleratorSpec, PortSpec, load_accelerator, shipped_accelerators
+from eenn_rl.hardware import (
+    AcceleratorSpec,
+    ArrayDimension,
+    CoreSpec,
+    Dataflow,
+    PortSpec,
+    Precision,
+    Unrolling,
+    load_accelerator,
+    shipped_accelerators,
+)
+from eenn_rl.hardware.narrow import narrow_dataflows
+from eenn_rl.layer_file import ListedLayer
 from eenn_rl.serialization import from_json, to_json
 
 FILES = Path(__file__).parents[1] / "eenn_rl" / "accelerators"
@@ -118,11 +133,68 @@ def test_view() -> None:
         assert part in text
 
 
+def documented(folder: Path, before: str = "", after: str = "") -> Path:
+    """The file that docs/accelerators.md shows, with `after` in place of `before`."""
+    page = (Path(__file__).parents[1] / "docs" / "accelerators.md").read_text()
+    path = folder / "documented.yaml"
+    text = page.split("```yaml\n")[1].split("```")[0]
+    assert before in text
+    path.write_text(text.replace(before, after))
+    return path
+
+
 def test_documented_format(tmp_path: Path) -> None:
     """The file that docs/accelerators.md shows is a valid accelerator, at the operating point it names."""
-    page = (Path(__file__).parents[1] / "docs" / "accelerators.md").read_text()
-    path = tmp_path / "documented.yaml"
-    path.write_text(page.split("```yaml\n")[1].split("```")[0])
-    spec = load_accelerator(str(path))
+    spec = load_accelerator(documented(tmp_path))
     assert spec.allocations == ((0,), (1,), (0, 1))
     assert spec.cores[0].clock_hz == 2.5e8
+
+
+POOL = Layer("pool", "pool", 1, 16, 16, (32, 32), (16, 16), (2, 2), (2, 2), pooling="max")
+ADD = Layer("add", "add", 1, 16, 16, (16, 16), (16, 16))
+
+
+@pytest.mark.parametrize("layer", [POOL, ADD])
+def test_who_copies_the_documented_core_pools_with_its_array(layer: Layer, tmp_path: Path) -> None:
+    """Sixteen channels at a time or more; what remains over one unit's cycles is the way from and to DRAM."""
+    chip = load_accelerator(documented(tmp_path))
+    (cost,) = cost_layers((ListedLayer(layer, 8),), replace(chip, dram=None), "multicore", None)
+    assert cost.latency_cycles is not None
+    assert cost.latency_cycles < layer.output_elements * prod(layer.kernel) / 4
+
+
+def test_a_file_that_would_pool_on_one_unit_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One line for cores that are alike, with what to write; none where their kind or the array is left to choose."""
+    load_accelerator(documented(tmp_path))
+    assert not caplog.messages
+    load_accelerator(documented(tmp_path, "depthwise pool add:", "depthwise:"))
+    (line,) = caplog.messages
+    assert "documented.yaml: left, right: pool and add would run on one unit of 256" in line
+    assert "`pool add: {D1: [[G, 16]]}`" in line
+    caplog.clear()
+    load_accelerator(documented(tmp_path, "depthwise pool add:", "depthwise pool:"))
+    load_accelerator(documented(tmp_path, "depthwise pool add: {D1: [[G, 16]]", "depthwise: {D1: [[K, 16]]"))
+    assert [message.split(" would")[0].split(": ")[-1] for message in caplog.messages] == ["add", "pool and add"]
+
+
+def test_who_pools_and_adds_decides_whose_dataflow_counts() -> None:
+    """A pooling core for pooling, a SIMD core for additions, else the compute cores; a free dimension is enough."""
+    sums = Dataflow((Unrolling("D1", "K", 16), Unrolling("D2", "C", 16)))
+    array = (ArrayDimension("D1", 16), ArrayDimension("D2", 16))
+    compute = CoreSpec("c", "compute", array, (), (Precision(8, 1e-13),), dataflows=(sums,))
+    half = replace(compute, name="half", dataflows=(Dataflow(sums.unrolling[:1]),))
+    pooling, simd = (CoreSpec(kind, kind, array, (), (Precision(8, 1e-13),)) for kind in ("pooling", "simd"))
+
+    def told(*cores: CoreSpec) -> list[str]:
+        return [line.split(" would")[0] for line in narrow_dataflows(AcceleratorSpec("chip", cores))]
+
+    assert told(compute, half) == ["c: pool and add"]
+    assert told(compute, simd) == ["c: pool"]
+    assert told(compute, pooling) == ["c: add"]
+    assert told(compute, pooling, simd) == []
+    assert told(compute, replace(pooling, dataflows=(sums,)), simd) == ["pooling: pool"]
+
+
+def test_no_shipped_accelerator_pools_on_one_unit() -> None:
+    """Nor adds."""
+    assert [line for name in shipped_accelerators() for line in narrow_dataflows(load_accelerator(name))] == []

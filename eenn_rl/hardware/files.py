@@ -17,6 +17,7 @@ from eenn_rl.errors import InputFileError, InvalidValueError, unknown_name
 from eenn_rl.hardware.accelerator import AcceleratorSpec, LinkSpec
 from eenn_rl.hardware.core import ArrayDimension, CoreSpec, Dataflow, OperatingPoint, Precision, Unrolling
 from eenn_rl.hardware.memory import DramSpec, MemorySpec, Operand, PortSpec, Traffic
+from eenn_rl.hardware.narrow import narrow_dataflows
 from eenn_rl.hardware.stream_files import is_stream, read_stream
 from eenn_rl.hardware.zigzag_files import is_core, read_zigzag
 from eenn_rl.serialization import from_json, read_yaml
@@ -125,7 +126,8 @@ def shipped_accelerators() -> tuple[str, ...]:
 def load_accelerator(name_or_path: str | Path, clock_hz: float | None = None) -> AcceleratorSpec:
     """The shipped accelerator of that name, or the one described by a YAML file: ours, ZigZag's or Stream's.
 
-    What a file asks for that is not modelled is logged as a warning.
+    What a file asks for that is not modelled is logged as a warning, and so is one of ours whose dataflows would pool
+    on a single unit.
     """
     name = str(name_or_path)
     if name in shipped_accelerators():
@@ -152,7 +154,10 @@ def _read(data: Any, path: Path, clock_hz: float | None) -> AcceleratorSpec:
         raise InputFileError(f"{path}: {error}") from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputFileError(f"{path}: expected ZigZag's or Stream's format, found something else: {error!r}") from None
-    return read_own(data, str(path), clock_hz)
+    spec = read_own(data, str(path), clock_hz)
+    for note in narrow_dataflows(spec):
+        _LOG.warning("warning: %s: %s", path, note)
+    return spec
 
 
 def read_own(data: Any, source: str, clock_hz: float | None) -> AcceleratorSpec:
