@@ -30,6 +30,7 @@ from eenn_rl.run_folder import RUNS, RunFolder, create_run, locked, new_run_path
 from eenn_rl.serialization import from_json, read_json, to_json
 from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
+from eenn_rl.unchanged import check_images
 from eenn_rl.verify import verify_best
 from eenn_rl.zoo import make_backbone
 
@@ -146,6 +147,7 @@ def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progr
     scalars = _scalars(folder, settings)
     if scalars is not None:
         check_folder(scalars, "--tensorboard")
+    check_images(folder, settings.dataset)
     tables = estimate(folder, settings, dataset, progress)
     evaluator = make_evaluator(settings, tables, folder.costs)
     found = search(folder, settings, evaluator, progress)

@@ -58,6 +58,11 @@ class RunFolder:
         return self.weights / "supernet.pt"
 
     @property
+    def images(self) -> Path:
+        """Fingerprint of the images that the run began with; there only where they are a user's folder."""
+        return self.path / "images.json"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of unfinished work."""
         return self.path / "checkpoints"

@@ -16,6 +16,7 @@ from eenn_rl.run_folder import RunFolder, locked, open_run, write_json
 from eenn_rl.serialization import from_json, read_json, to_json
 from eenn_rl.show import read_found
 from eenn_rl.tables import AccuracyTables
+from eenn_rl.unchanged import check_images, check_problem
 from eenn_rl.zoo import make_backbone
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ def verify_best(
     from eenn_rl.networks.verification import train_and_measure
 
     _check_data(evaluator.estimator.tables, dataset, folder)
+    check_images(folder, settings.dataset)
     space = evaluator.space
     evaluations = [evaluator.evaluate(space.decode(genome)) for genome in found.arrays()[:top]]
+    check_problem(folder, evaluator, found.candidates[:top], evaluations)
     wanted = [evaluation.architecture for evaluation in evaluations] or [evaluator.static.architecture]
     bits = sorted(space.usable_bits, reverse=True)
     networks = train_and_measure(
@@ -142,6 +145,7 @@ def recost_run(path: Path, backend: str, top: int | None) -> str:
         raise InvalidValueError(f"{path}: nothing was verified yet: eenn-rl verify {path} first")
     verified = from_json(Results, read_json(folder.results), str(folder.results)).verified[:top]
     evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables), folder.costs)
+    check_problem(folder, evaluator)
     space = evaluator.space
     architectures = [architecture_from_json(item.architecture, str(folder.results)) for item in verified]
     rates = [item.measured.exit_rates for item in verified]
