@@ -108,17 +108,28 @@ def explain(
         Violation("energy to the last exit", float(costs.energy_j[0, last]), limit * baseline.energy_j, "J"),
         Violation("latency to the last exit", latency, limit * baseline.latency_s, "s"),
     ]
-    if objective.deadline_s is not None:
-        bounds.append(Violation("worst-case latency", float(costs.latency_s.max()), objective.deadline_s, "s"))
-    if objective.memory_bytes is not None:
-        bounds.append(Violation("weights", float(costs.weight_bytes[0]), objective.memory_bytes, "B"))
-    found = [bound for bound in bounds if bound.demand > bound.bound]
+    found = [bound for bound in bounds if bound.demand > bound.bound] + _absolute(objective, costs)
     if accuracy < baseline.floor:
         found.insert(0, Violation("accuracy (at least)", accuracy, baseline.floor, "share"))
     if float(kept.min()) < objective.min_exit_rate:
         exit_ = int(kept.argmin())
         found.append(Violation(f"use of exit {exit_} (at least)", float(kept[exit_]), objective.min_exit_rate, "share"))
     return (*found, *(report.violations if report else ()))
+
+
+def explain_static(objective: Objective, costs: Costs, report: CostReport) -> tuple[Violation, ...]:
+    """The constraints that a network without exits (row 0 of `costs`) breaks: those measured against no other one."""
+    return (*_absolute(objective, costs), *report.violations)
+
+
+def _absolute(objective: Objective, costs: Costs) -> list[Violation]:
+    """The given bounds on latency and weights that row 0 of `costs` breaks."""
+    bounds = []
+    if objective.deadline_s is not None:
+        bounds.append(Violation("worst-case latency", float(costs.latency_s.max()), objective.deadline_s, "s"))
+    if objective.memory_bytes is not None:
+        bounds.append(Violation("weights", float(costs.weight_bytes[0]), objective.memory_bytes, "B"))
+    return [bound for bound in bounds if bound.demand > bound.bound]
 
 
 def terms(objective: Objective, baseline: Baseline, accuracy: float, scores: Scores) -> dict[str, float]:

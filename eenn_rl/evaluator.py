@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_rl.architecture import Architecture
+from eenn_rl.cost import Violation
 from eenn_rl.costing import Costing
 from eenn_rl.errors import BackendError, InvalidValueError, check
 from eenn_rl.estimator import Choice, Estimator
-from eenn_rl.evaluation import Evaluation, EvaluationBatch, explain, terms
+from eenn_rl.evaluation import Evaluation, EvaluationBatch, explain, explain_static, terms
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.objective import VIOLATIONS, Baseline, Costs, Objective, Scores, least_count, score
 from eenn_rl.pace import Pace
@@ -67,7 +68,7 @@ class Evaluator:
         self._branch_index = np.array([-1, *(names.index(branch) for branch in space.branches)], np.int16)
         self._costing = Costing(space, backend, limit_s)
         self._seen = Seen(space.max_exits)
-        self._statics: dict[int, tuple[Genomes, float, float]] = {}
+        self._statics: dict[tuple[int, bool], tuple[Genomes, float, float]] = {}
         self.failures = 0
         self._pace = Pace(getattr(backend, "workers", 1))
 
@@ -101,12 +102,19 @@ class Evaluator:
         bits = self.space.usable_bits
         return 8 if 8 in bits else max(bits)
 
-    def static_costs(self, bits: int) -> tuple[Genomes, float, float]:
-        """The static network at `bits` on its best allocation by the objective: genome, energy (J), latency (s)."""
+    def static_costs(self, bits: int, *, in_time: bool = False) -> tuple[Genomes, float, float]:
+        """The static network at `bits` on its best allocation by the objective: genome, energy (J), latency (s).
+
+        With `in_time` among the allocations that meet the deadline, where any does; baselines are quoted without.
+        """
         check(bits in self.space.usable_bits, "static bits", bits, f"one of {self.space.usable_bits}")
-        if bits not in self._statics:
-            self._statics[bits] = self._best_static(bits)
-        return self._statics[bits]
+        if (bits, in_time) not in self._statics:
+            self._statics[bits, in_time] = self._best_static(bits, in_time=in_time)
+        return self._statics[bits, in_time]
+
+    def static_violations(self, genome: Genomes) -> tuple[Violation, ...]:
+        """The constraints that a static network [max_exits, 5] breaks, those measured against the baseline apart."""
+        return explain_static(self.objective, self.costs(genome[np.newaxis]), self._costing.report(genome))
 
     def costs(self, genomes: Genomes) -> Costs:
         """What the backend says of `genomes` [n, max_exits, 5]; raises `BackendError` where it fails on one."""
@@ -115,12 +123,13 @@ class Evaluator:
             raise BackendError(f"the backend {next(iter(reasons.values()))}")
         return costs
 
-    def _best_static(self, bits: int) -> tuple[Genomes, float, float]:
+    def _best_static(self, bits: int, *, in_time: bool) -> tuple[Genomes, float, float]:
         genomes = self.space.static(bits)
         costs, reasons = self._costing.costs(genomes)
         weights = np.where(costs.failed, np.inf, costs.weights(self.objective.minimise)[:, 0])
         # What does not fit its memory is taken only where nothing fits.
-        best = int(np.lexsort((weights, ~costs.fits))[0])
+        late = costs.latency_s[:, 0] > (self.objective.deadline_s or inf if in_time else inf)
+        best = int(np.lexsort((weights, late, ~costs.fits))[0])
         if costs.failed[best]:
             raise BackendError(f"the backend failed on the static {bits}-bit network: it {reasons[best]}")
         return genomes[best], float(costs.energy_j[best, 0]), float(costs.latency_s[best, 0])

@@ -26,11 +26,18 @@ class StaticResult:
     validation_error: float = 0.0
     accuracy_floor: float = 0.0
     """What the bound on accuracy asks for on test; 0 where an older run does not say."""
+    violations: tuple[Violation, ...] = ()
+    """The other constraints that it breaks: deadline, weights, memories."""
+
+    @property
+    def accurate(self) -> bool:
+        """Whether it keeps the bound on accuracy on test; it was chosen on validation."""
+        return self.accuracy >= self.accuracy_floor
 
     @property
     def feasible(self) -> bool:
-        """Whether it keeps the bound on test; it was chosen on validation."""
-        return self.accuracy >= self.accuracy_floor
+        """Whether it keeps every bound that there is for a network without exits."""
+        return self.accurate and not self.violations
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,47 @@ def judged(objective: Objective, rows: list[tuple[int, bool, int]]) -> Verified:
     return judge(asked, asked.evaluate(early.architecture), early, static, [result], seed=0)
 
 
+def bounded(**bounds: Any) -> Evaluator:
+    """A real evaluator with other bounds."""
+    problem = make_evaluator()
+    return Evaluator(problem.space, problem.backend, problem.estimator, Objective(accuracy_tolerance=1, **bounds))
+
+
+def statics_of(asked: Evaluator) -> list[StaticResult]:
+    """All static networks, each always right."""
+    backbone = asked.space.backbone
+    found = Outcome(np.zeros((1, 4), np.uint8), np.ones((1, 4), np.bool_), np.arange(4))
+    last = Exit(len(backbone.blocks) - 1, CLASSIFIER, 8, 0, 0)
+    network = MeasuredNetwork(Architecture(backbone, (last,)), found, found, (1.0,), Path("weights.pt"))
+    return [static_result(asked, bits, network, network) for bits in asked.space.usable_bits]
+
+
+def test_a_static_network_is_judged_by_every_bound_it_can_break() -> None:
+    """By deadline and weights as by accuracy; the costs that savings are measured against stay what they are."""
+    free = {item.bits: item for item in statics_of(bounded())}
+    assert all(item.feasible for item in free.values())
+    for name, asked in (("worst-case latency", {"deadline_s": 1e-9}), ("weights", {"memory_bytes": 1.0})):
+        for item in statics_of(bounded(**asked)):
+            assert [violation.subject for violation in item.violations] == [name]
+            assert (item.accurate, item.feasible) == (True, False)
+            assert (item.energy_j, item.latency_s) == (free[item.bits].energy_j, free[item.bits].latency_s)
+
+
+def test_the_best_static_network_keeps_every_bound_where_any_can() -> None:
+    """On other cores where that meets the deadline; one that fails only where all do."""
+    late = bounded(minimise="energy")
+    genomes = late.space.static(8)
+    fastest = float(late.costs(genomes).latency_s[:, 0].min())
+    assert fastest < late.static_costs(8)[2]
+    asked = bounded(minimise="energy", deadline_s=fastest)
+    reference = [item for item in statics_of(asked) if item.bits == 8]
+    found = best_static(asked, reference)
+    assert reference[0].violations
+    assert (found.latency_s, found.violations) == (fastest, ())
+    asked = bounded(deadline_s=1e-9)
+    assert best_static(asked, statics_of(asked)).violations
+
+
 @pytest.mark.parametrize(("headroom", "chosen"), [(0.0, 1), (None, 2), (0.004, 2), (0.0049, 3)])
 def test_thresholds_keep_a_standard_error_of_the_difference_in_reserve(headroom: float | None, chosen: int) -> None:
     """Of 4,000 images the early exit loses 36 from level 1 on, 21 from level 2 on, none from level 3 on.

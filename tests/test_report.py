@@ -388,6 +388,22 @@ def test_a_static_network_that_misses_the_bound_is_told(tmp_path: Path, capsys: 
         assert write_report([run]).read_text(encoding="utf-8").count("misses the bound on accuracy") == missed
 
 
+def test_a_static_network_that_breaks_another_bound_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In its row, the baseline's as the best one's, on the page, and in full where no static network is allowed."""
+    run = Path(shutil.copytree(small_run(), tmp_path / "run"))
+    results = json.loads((run / "verification.json").read_text())
+    for name in ("static", "static_best_bits"):
+        results[name]["violations"] = [{"subject": "worst-case latency", "demand": 2e-6, "bound": 1e-6, "unit": "s"}]
+    (run / "verification.json").write_text(json.dumps(results))
+    show(run)
+    said = capsys.readouterr().out
+    rows = [line.strip("│").split("│")[-1].strip() for line in said.splitlines() if "│static" in line]
+    assert rows == ["missed", "missed"]
+    line = "no static network of any bit-width holds every constraint; the best of them: worst-case latency: 2e-06 s"
+    assert line in " ".join(said.split())
+    assert write_report([run]).read_text(encoding="utf-8").count("bits (misses a bound)") == 2
+
+
 @pytest.mark.parametrize("changed", ["energy_j", "latency_s"])
 def test_a_backend_that_answers_otherwise_now_is_told(tmp_path: Path, changed: str) -> None:
     """Timelines are asked of the installed backend: where it differs from the run's, the card warns."""

@@ -16,6 +16,7 @@ from eenn_rl.report.provenance import provenance
 from eenn_rl.report.search_figures import curve_figure, entropy_figure, preference_figure, shares_figure
 from eenn_rl.report.svg import render
 from eenn_rl.report.words import elp, energy, genome_text, latency, names_of, percent, points
+from eenn_rl.results import StaticResult
 
 ROWS = 60
 """Rows of the front's table; its figure has all of them."""
@@ -79,7 +80,7 @@ def _statics_table(run: RunReport) -> Markup:
     if run.results is None:
         return tag("p", f"This run is not finished; next phase: {run.phase}.", class_="missing")
     rows = [
-        (f"static network, {title}{static.bits} bits" + ("" if static.feasible else " (misses the bound on accuracy)"),
+        (f"static network, {title}{static.bits} bits" + _missed(static),
          percent(static.accuracy, 2), energy(static.energy_j), latency(static.latency_s), elp(static.elp))
         for title, static in (("", run.results.static), ("best bits: ", run.results.static_best_bits))
     ]  # fmt: skip
@@ -89,6 +90,12 @@ def _statics_table(run: RunReport) -> Markup:
         for n, v in enumerate(run.results.verified, start=1)
     ]  # fmt: skip
     return table(("measured on test", "accuracy", "energy", "latency", "energy-latency product"), rows)
+
+
+def _missed(static: StaticResult) -> str:
+    if static.feasible:
+        return ""
+    return " (misses a bound)" if static.accurate else " (misses the bound on accuracy)"
 
 
 def _front_section(run: RunReport, chosen: Chosen, prefix: str) -> Markup:
