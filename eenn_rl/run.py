@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eenn_rl.broken import nothing_found_in
 from eenn_rl.config import RunConfig, differences, make_config, read_config_file
 from eenn_rl.display import Display
 from eenn_rl.errors import InputFileError, InvalidValueError
@@ -153,8 +154,12 @@ def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progr
     found = search(folder, settings, evaluator, progress)
     if evaluator.failure_reasons:
         progress.note(failure_summary(evaluator.failure_reasons, evaluator.distinct))
-    if settings.search_only:
+    if settings.search_only or not found.candidates:
         _mark_finished(folder)
+    if not found.candidates:
+        progress.note(nothing_found_in(folder.trajectories))
+        return
+    if settings.search_only:
         progress.note(f"a search result, not verified networks; verify with: eenn-rl verify {folder.path}")
         return
     verify_best(folder, settings, evaluator, dataset.load(), found, settings.verify, progress)

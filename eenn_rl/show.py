@@ -8,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from eenn_rl.broken import nothing_found_in
 from eenn_rl.results import Found, Measured, Predicted, Results, StaticResult, Verified
 from eenn_rl.run_folder import RunFolder, open_run
 from eenn_rl.serialization import from_json, read_json, to_json
@@ -50,7 +51,8 @@ def show(path: Path) -> None:
         console.print(results_view(results))
     elif found is not None:
         console.print(found_view(found))
-        console.print(f"a search result, not verified networks; verify with: eenn-rl verify {path}", soft_wrap=True)
+        verify = f"a search result, not verified networks; verify with: eenn-rl verify {path}"
+        console.print(verify if found.candidates else nothing_found_in(folder.trajectories), soft_wrap=True)
     else:
         console.print(f"not finished, next phase: {folder.phase}")
         console.print(f"continue it with: eenn-rl train --run {path} --resume", soft_wrap=True)

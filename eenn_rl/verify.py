@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eenn_rl.architecture_file import architecture_from_json
+from eenn_rl.broken import nothing_found_in
 from eenn_rl.config import RunConfig
 from eenn_rl.display import Display
 from eenn_rl.errors import InputFileError, InvalidValueError
@@ -41,7 +42,7 @@ def verify_best(
     space = evaluator.space
     evaluations = [evaluator.evaluate(space.decode(genome)) for genome in found.arrays()[:top]]
     check_problem(folder, evaluator, found.candidates[:top], evaluations)
-    wanted = [evaluation.architecture for evaluation in evaluations] or [evaluator.static.architecture]
+    wanted = [evaluation.architecture for evaluation in evaluations]
     bits = sorted(space.usable_bits, reverse=True)
     networks = train_and_measure(
         wanted, dataset, settings.training, settings.seed, progress,
@@ -115,7 +116,7 @@ def _search_of(folder: RunFolder) -> Found:
 def verify_run(path: Path, top: int | None) -> bool:
     """Verify the best `top` architectures of the run in `path`; whether every one holds its constraints on test.
 
-    What was trained before is not trained again.
+    What was trained before is not trained again; where the search found nothing feasible, nothing is trained.
     """
     from eenn_rl.networks.data import device_of, load_dataset
 
@@ -123,6 +124,9 @@ def verify_run(path: Path, top: int | None) -> bool:
     settings = from_json(RunConfig, stored, str(folder.config))
     found = _search_of(folder)
     with locked(folder), Display(folder.log) as display:
+        if not found.candidates:
+            display.note(nothing_found_in(folder.trajectories))
+            return False
         evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables), folder.costs)
         if data_form(settings.dataset) is None:
             raise InputFileError(

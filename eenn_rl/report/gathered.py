@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_rl.architecture import Architecture
+from eenn_rl.broken import nothing_found
 from eenn_rl.cost import CostReport, Span
 from eenn_rl.errors import EennError, InputFileError
 from eenn_rl.hardware import AcceleratorSpec
@@ -17,6 +18,7 @@ from eenn_rl.objective import Objective
 from eenn_rl.report.logged import Logged, read_logged
 from eenn_rl.results import Results, Verified
 from eenn_rl.serialization import to_json
+from eenn_rl.space import LOCATION
 from eenn_rl.stored_run import StoredRun, open_stored_run
 from eenn_rl.tables import MAX_BYTES
 from eenn_rl.workload import Workload, workload_of
@@ -75,6 +77,15 @@ class RunReport:
     fingerprint: str
     results: Results | None
     cards: tuple[Card, ...]
+
+    @property
+    def nothing_found(self) -> str:
+        """What to say where the search is done and found no feasible network with early exits; empty elsewhere."""
+        cloud = self.logged.cloud
+        early = (cloud.genomes[:, :, LOCATION] >= 0).sum(1) > 1
+        if self.phase not in ("verify", "finished") or (cloud.feasible & early).any():
+            return ""
+        return nothing_found(self.logged.broken, len(cloud))
 
 
 def gather(path: Path) -> RunReport:

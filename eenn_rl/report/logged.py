@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from eenn_rl.broken import broken_constraints
+
 if TYPE_CHECKING:
     from eenn_rl.trajectory import TrajectoryLog
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
-BLOCK = 1 << 16
-"""Episodes read at a time."""
 WINDOWS = 60
 """Parts that the search is cut into, to show what changed."""
 MOST_REASONS = 12
@@ -138,7 +138,7 @@ def read_logged(log: "TrajectoryLog") -> Logged:
     rows = log.distinct()
     cloud = Cloud(*(columns[name][rows] for name in names[:-1]))
     meta = log.meta
-    broken, failing = _broken(log, rows, meta.violations)
+    broken, failing = broken_constraints(log, rows)
     seconds = float(log.columns("wall_s", start=len(log) - 1)["wall_s"][0]) if len(log) else 0.0
     return Logged(
         episodes=len(log),
@@ -148,20 +148,6 @@ def read_logged(log: "TrajectoryLog") -> Logged:
         failures=_reasons(log, failing),
         seconds=seconds,
     )
-
-
-def _broken(log: "TrajectoryLog", rows: Indices, names: tuple[str, ...]) -> tuple[dict[str, int], Indices]:
-    """How many distinct architectures break each constraint, and the episodes in which the backend failed."""
-    distinct = np.zeros(len(log), np.bool_)
-    distinct[rows] = True
-    counts, failing = np.zeros(len(names), np.int64), []
-    for start in range(0, len(log), BLOCK):
-        found = log.columns("violations", start=start, stop=min(start + BLOCK, len(log)))["violations"] > 0
-        counts += found[distinct[start : start + len(found)]].sum(0)
-        if "backend" in names:
-            failing.append(start + np.flatnonzero(found[:, names.index("backend")]))
-    everywhere = np.concatenate(failing) if failing else np.zeros(0, np.intp)
-    return dict(zip(names, counts.tolist(), strict=True)), everywhere
 
 
 def _reasons(log: "TrajectoryLog", failing: Indices) -> tuple[tuple[str, int], ...]:

@@ -78,7 +78,8 @@ def _headline(run: RunReport, prefix: str) -> Markup:
 
 def _statics_table(run: RunReport) -> Markup:
     if run.results is None:
-        return tag("p", f"This run is not finished; next phase: {run.phase}.", class_="missing")
+        told = f"This run is not finished; next phase: {run.phase}."
+        return Markup("") if run.nothing_found else tag("p", told, class_="missing")
     rows = [
         (f"static network, {title}{static.bits} bits" + _missed(static),
          percent(static.accuracy, 2), energy(static.energy_j), latency(static.latency_s), elp(static.elp))
