@@ -1,22 +1,30 @@
 """From a configuration to what a search works on: tables, space, backend and evaluator put together."""
 
+import logging
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eenn_rl.config import RunConfig
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
-from eenn_rl.hardware import AcceleratorSpec, load_accelerator
+from eenn_rl.hardware import AcceleratorSpec, load_accelerator, shipped_accelerators
 from eenn_rl.memo import practical
 from eenn_rl.networks.settings import DATASETS, FORMS
 from eenn_rl.plugins import OWN_DISTRIBUTION, backend_record, default_accelerator, make_backend
+from eenn_rl.run_folder import RunFolder
+from eenn_rl.serialization import from_json
 from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
 from eenn_rl.testing.spot_check import spot_check
 from eenn_rl.workers import parallel
 
+if TYPE_CHECKING:
+    from eenn_rl.networks.data import Dataset
+
+_LOG = logging.getLogger(__name__)
 SHIPPED = "shipped"
 
 
@@ -108,15 +116,57 @@ def tables_or_shipped(config: RunConfig) -> AccuracyTables:
     return given_tables(config) or shipped_tables(config.dataset, config.backbone)
 
 
-def accelerator_of(config: RunConfig) -> AcceleratorSpec:
-    """The accelerator that `config` names, or the backend's own where it names none."""
-    return default_accelerator(config.backend) if config.accelerator is None else load_accelerator(config.accelerator)
+def accelerator_of(config: RunConfig, log: Path | None = None) -> AcceleratorSpec:
+    """The accelerator that `config` names, or the backend's own where it names none.
+
+    Where its file is gone it is taken from `log`, a run's.
+    """
+    if config.accelerator is None:
+        return default_accelerator(config.backend)
+    path = Path(config.accelerator)
+    if log is not None and log.exists() and config.accelerator not in shipped_accelerators() and not path.is_file():
+        _LOG.warning("warning: %s is not there any more: its accelerator is taken from %s", path, log)
+        return logged_accelerator(log)
+    return _without_folder(load_accelerator(config.accelerator), path)
 
 
-def make_evaluator(config: RunConfig, tables: AccuracyTables, kept: Path | None = None) -> Evaluator:
+def logged_accelerator(log: Path) -> AcceleratorSpec:
+    """The accelerator that a run's log holds."""
+    from eenn_rl.trajectory import open_log
+
+    with open_log(log) as opened:
+        return from_json(AcceleratorSpec, opened.meta.accelerator, f"{log}: accelerator")
+
+
+def _without_folder(accelerator: AcceleratorSpec, path: Path) -> AcceleratorSpec:
+    """`accelerator`, read from `path`, as its log tells it to strangers: without the folder, where that is absolute."""
+    if not path.is_absolute():
+        return accelerator
+    folder = f"{path.parent}/".replace("//", "/")
+    return replace(
+        accelerator,
+        source=accelerator.source.replace(folder, ""),
+        notes=tuple(note.replace(folder, "") for note in accelerator.notes),
+        cores=tuple(replace(core, source=core.source.replace(folder, "")) for core in accelerator.cores),
+    )
+
+
+def dataset_of(config: RunConfig, run: Path, *, device: str = "cpu") -> "Dataset":
+    """The data set of the run in `run`; refused where its folder is not here."""
+    from eenn_rl.networks.data import device_of, load_dataset
+
+    if data_form(config.dataset) is None:
+        raise InputFileError(
+            f"{run}: its data set {config.dataset!r}: expected a folder of images, found none: bring it back, or start "
+            f"a new run with --dataset FOLDER"
+        )
+    return load_dataset(config.dataset, Path(config.data_root) if config.data_root else None).to(device_of(device))
+
+
+def make_evaluator(config: RunConfig, tables: AccuracyTables, run: RunFolder | None = None) -> Evaluator:
     """The evaluator of the problem that `config` describes, with accuracies from `tables`.
 
-    `kept` is the file in which a run keeps what a slow backend says, where `config` names none.
+    The folder `run` keeps what a slow backend says, where `config` names no file for that, and the accelerator.
     """
     for what, wanted, measured in (
         ("branches", config.branches, tables.branches),
@@ -128,11 +178,11 @@ def make_evaluator(config: RunConfig, tables: AccuracyTables, kept: Path | None 
                 f"--{what} {','.join(missing)}: the accuracy tables do not hold them (they hold "
                 f"{', '.join(map(str, measured))}): choose among those"
             )
-    accelerator = accelerator_of(config)
+    accelerator = accelerator_of(config, run.trajectories if run else None)
     space = SearchSpace(tables.backbone, accelerator, config.branches, config.bits, config.max_exits)
     made = make_backend(config.backend, accelerator, tables.backbone)
     memo = Path(config.backend_memo) if config.backend_memo else None
-    limit_s = config.backend_limit_s
+    limit_s, kept = config.backend_limit_s, run.costs if run else None
     backend = practical(config.backend, made, accelerator, memo, config.backend_workers, limit_s, kept)
     return Evaluator(space, backend, Estimator(tables, config.thresholds), config.objective, limit_s)
 

@@ -149,3 +149,6 @@ class Results:
     objective: dict[str, Any]
     space_size: int
     distinct_evaluations: int
+    mean: tuple[float, ...] = ()
+    """Of the training images, by channel, in 0..1; empty where an older run does not say."""
+    std: tuple[float, ...] = ()

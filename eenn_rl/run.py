@@ -15,6 +15,7 @@ from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.findings import summarise
 from eenn_rl.guard import failure_summary
+from eenn_rl.paths import bare, located
 from eenn_rl.places import check_folder
 from eenn_rl.plugins import make_backend
 from eenn_rl.problem import (
@@ -86,6 +87,7 @@ def _prepare(
     settings = make_config(given, base, str(config))
     if "dataset" not in {**base, **given}:
         settings = on_data_of_tables(settings)
+    settings = located(settings)
     _check_names(settings)
     dataset = LazyDataset(settings)
     if settings.tables is None or settings.guessed:
@@ -107,7 +109,7 @@ def _reopen(run: Path, given: Mapping[str, Any], config: Path | None) -> tuple[R
     folder, stored = open_run(run)
     settings = from_json(RunConfig, stored, str(folder.config))
     wanted = {**(read_config_file(config) if config else {}), **given}
-    changed = differences(settings, wanted)
+    changed = differences(located(settings), to_json(located(make_config(wanted, stored))))
     if changed:
         raise InvalidValueError(
             f"{run} was begun with other settings ({'; '.join(changed)}): resume it without them, or start a new run"
@@ -150,7 +152,7 @@ def finish(folder: RunFolder, settings: RunConfig, dataset: "LazyDataset", progr
         check_folder(scalars, "--tensorboard")
     check_images(folder, settings.dataset)
     tables = estimate(folder, settings, dataset, progress)
-    evaluator = make_evaluator(settings, tables, folder.costs)
+    evaluator = make_evaluator(settings, tables, folder)
     found = search(folder, settings, evaluator, progress)
     if evaluator.failure_reasons:
         progress.note(failure_summary(evaluator.failure_reasons, evaluator.distinct))
@@ -249,7 +251,7 @@ def _searched(folder: RunFolder, settings: RunConfig, evaluator: Evaluator, prog
     from eenn_rl.replay import describe
     from eenn_rl.trajectory import TrajectoryWriter
 
-    meta = describe(evaluator, settings.backend, config=to_json(settings), seeds={"seed": settings.seed})
+    meta = describe(evaluator, settings.backend, config=to_json(bare(settings)), seeds={"seed": settings.seed})
     known = folder.trajectories.exists()
     for line in () if known else broken_promises(settings, evaluator.space):
         progress.note(line)

@@ -12,6 +12,7 @@ from eenn_rl.cost import CostReport
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.guard import evaluate_safely
 from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
+from eenn_rl.problem import logged_accelerator
 from eenn_rl.results import Results, Verified
 from eenn_rl.run_folder import RunFolder, open_run
 from eenn_rl.serialization import from_json
@@ -34,12 +35,9 @@ class StoredRun:
     @cached_property
     def accelerator(self) -> AcceleratorSpec:
         """The accelerator that the run was for: as logged, so that an edited file changes nothing."""
-        from eenn_rl.trajectory import open_log
-
         if not self.folder.trajectories.exists():
             return load_accelerator(self.config.accelerator or DEFAULT_ACCELERATOR)
-        with open_log(self.folder.trajectories) as log:
-            return from_json(AcceleratorSpec, log.meta.accelerator, f"{self.folder.trajectories}: accelerator")
+        return logged_accelerator(self.folder.trajectories)
 
     @cached_property
     def confidence_rule(self) -> ConfidenceRule:

@@ -7,10 +7,10 @@ from eenn_rl.architecture_file import architecture_from_json
 from eenn_rl.broken import nothing_found_in
 from eenn_rl.config import RunConfig
 from eenn_rl.display import Display
-from eenn_rl.errors import InputFileError, InvalidValueError
+from eenn_rl.errors import InvalidValueError
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.judgement import best_static, in_validation_order, judge, static_result
-from eenn_rl.problem import data_form, form_text, make_evaluator
+from eenn_rl.problem import dataset_of, form_text, make_evaluator
 from eenn_rl.progress import Progress
 from eenn_rl.results import Found, Results
 from eenn_rl.run_folder import RunFolder, locked, open_run, write_json
@@ -63,6 +63,8 @@ def verify_best(
         objective=to_json(settings.objective),
         space_size=space.size,
         distinct_evaluations=found.distinct,
+        mean=tuple(dataset.mean.tolist()),
+        std=tuple(dataset.std.tolist()),
     )
     _log_verifications(folder, evaluator, results)
     write_json(folder.results, to_json(results))
@@ -118,8 +120,6 @@ def verify_run(path: Path, top: int | None) -> bool:
 
     What was trained before is not trained again; where the search found nothing feasible, nothing is trained.
     """
-    from eenn_rl.networks.data import device_of, load_dataset
-
     folder, stored = open_run(path)
     settings = from_json(RunConfig, stored, str(folder.config))
     found = _search_of(folder)
@@ -127,14 +127,8 @@ def verify_run(path: Path, top: int | None) -> bool:
         if not found.candidates:
             display.note(nothing_found_in(folder.trajectories))
             return False
-        evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables), folder.costs)
-        if data_form(settings.dataset) is None:
-            raise InputFileError(
-                f"{path}: its data set {settings.dataset!r}: expected a folder of images, found none: verify where it "
-                f"lies, or start a new run with --dataset FOLDER"
-            )
-        root = Path(settings.data_root) if settings.data_root else None
-        dataset = load_dataset(settings.dataset, root).to(device_of(settings.device))
+        evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables), folder)
+        dataset = dataset_of(settings, path, device=settings.device)
         results = verify_best(folder, settings, evaluator, dataset, found, top or settings.verify or 3, display)
     return all(item.feasible for item in results.verified)
 
@@ -148,7 +142,7 @@ def recost_run(path: Path, backend: str, top: int | None) -> str:
     if not folder.results.exists():
         raise InvalidValueError(f"{path}: nothing was verified yet: eenn-rl verify {path} first")
     verified = from_json(Results, read_json(folder.results), str(folder.results)).verified[:top]
-    evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables), folder.costs)
+    evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables), folder)
     check_problem(folder, evaluator)
     space = evaluator.space
     architectures = [architecture_from_json(item.architecture, str(folder.results)) for item in verified]

@@ -28,6 +28,7 @@ from eenn_rl.export_onnx.manifest import (
 from eenn_rl.export_onnx.stages import Normalisation, StageGraphs, stage_graphs
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.integers import activation_range
+from eenn_rl.problem import dataset_of
 from eenn_rl.results import Verified
 from eenn_rl.run_folder import write_json
 from eenn_rl.serialization import to_json
@@ -35,6 +36,7 @@ from eenn_rl.tables import ConfidenceRule
 
 if TYPE_CHECKING:
     from eenn_rl.networks.builder import Network
+    from eenn_rl.stored_run import StoredRun
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,6 @@ def load_network(architecture: Architecture, weights: Path) -> "Network":
 
 def export_run(run: Path, folder: Path, architecture: int = 1) -> Manifest:
     """Export the verified architecture of that number (1 is the first that `show` lists) of the run in `run`."""
-    from eenn_rl.networks.data import load_dataset
     from eenn_rl.stored_run import open_stored_run
 
     stored = open_stored_run(run)
@@ -223,14 +224,12 @@ def export_run(run: Path, folder: Path, architecture: int = 1) -> Manifest:
     import_onnx()
     weights = stored.weights(verified)
     network = load_network(network_architecture, weights)
-    data_root = stored.config.data_root
-    dataset = load_dataset(stored.config.dataset, Path(data_root) if data_root else None)
     deployment = Deployment(
         thresholds=verified.thresholds,
         temperatures=verified.temperatures,
         confidence_rule=stored.confidence_rule,
-        normalisation=Normalisation(tuple(dataset.mean.tolist()), tuple(dataset.std.tolist())),
-        dataset=dataset.name,
+        normalisation=_normalisation(stored),
+        dataset=Path(stored.config.dataset).resolve().name,
         backend=stored.config.backend,
         accelerator=stored.accelerator,
         cost=_cost_or_none(stored, network_architecture),
@@ -238,6 +237,14 @@ def export_run(run: Path, folder: Path, architecture: int = 1) -> Manifest:
         weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
     )
     return export_network(network_architecture, network, deployment, folder)
+
+
+def _normalisation(stored: "StoredRun") -> Normalisation:
+    """As the run notes it; an older one has to have its images."""
+    if stored.results is not None and stored.results.mean:
+        return Normalisation(stored.results.mean, stored.results.std)
+    dataset = dataset_of(stored.config, stored.folder.path)
+    return Normalisation(tuple(dataset.mean.tolist()), tuple(dataset.std.tolist()))
 
 
 def _cost_or_none(stored: Any, architecture: Architecture) -> CostReport | None:

@@ -15,6 +15,8 @@ from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.levels import LEVEL_EDGES
 from eenn_rl.npz import read_arrays
 from eenn_rl.objective import Objective
+from eenn_rl.paths import bare
+from eenn_rl.problem import data_form
 from eenn_rl.report.logged import Logged, read_logged
 from eenn_rl.results import Results, Verified
 from eenn_rl.serialization import to_json
@@ -102,7 +104,7 @@ def gather(path: Path) -> RunReport:
         logged, meta = read_logged(log), log.meta
     return RunReport(
         path=path,
-        config=to_json(run.config),
+        config=to_json(bare(run.config)),
         phase=run.folder.phase,
         logged=logged,
         accelerator=run.accelerator,
@@ -168,12 +170,15 @@ def _cost(run: StoredRun, architecture: Architecture) -> tuple[CostReport | None
 def _test_images(run: StoredRun) -> tuple[Any, str]:
     """(images uint8 [N, C, H, W], labels [N]) of the test split, or the reason why not; nothing is downloaded."""
     name, root = run.config.dataset, run.config.data_root
+    missing = f"the images of {Path(name).name} are not on this machine"
     try:
         from eenn_rl.networks.data import load_dataset
 
+        if data_form(name) is None:
+            return None, missing
         dataset = load_dataset(name, Path(root) if root else None, download=False)
     except InputFileError:
-        return None, f"the images of {name} are not on this machine"
+        return None, missing
     except (EennError, ImportError) as error:
         return None, str(error)
     return (dataset.test_x.numpy(), dataset.test_y.numpy()), ""
