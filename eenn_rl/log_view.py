@@ -85,7 +85,8 @@ def front_view(log: TrajectoryLog) -> Text:
         Points(np.log10(columns["elp"][part]), 100 * columns["accuracy"][part], style)
         for part, style in ((rows, "dim"), (front, "bold yellow"))
     ]
-    return plot(layers, f"Feasible architectures; {len(front)} on the Pareto front", "log10 ELP (J s)", "accuracy %")
+    title = f"Feasible architectures; {len(front)} on the Pareto front of accuracy, energy and latency"
+    return plot(layers, title, "log10 ELP (J s)", "accuracy %")
 
 
 def log_view(path: Path) -> RenderableType:

@@ -80,7 +80,7 @@ def shares_figure(search: Search) -> Drawing:
     area.axes(drawing, "distinct architectures evaluated", "%")
     for kind, label, values, x in (
         ("curve", "feasible share", search.feasible, 0),
-        ("curve2", "diversity of the choices (their entropy; 100: all alike)", search.diversity, 150),
+        ("curve2", "diversity of the choices (their entropy; 100: all equally frequent)", search.diversity, 150),
     ):
         points = [(area.x(float(n)), area.y(100 * float(v))) for n, v in zip(search.evaluations, values, strict=True)]
         if points:

@@ -65,10 +65,10 @@ def _headline(run: RunReport, prefix: str) -> Markup:
             _against_best_static(best.elp_reduction_best_bits, results.static_best_bits.bits),
         ]
     tiles.append(_tile(f"{len(logged.cloud):,}", "distinct architectures evaluated"))
+    if len(logged.cloud):
+        tiles.append(_tile(percent(float(logged.cloud.feasible.mean())), "of these feasible"))
     if results:
         tiles.append(_tile(f"{results.space_size:.3g}", "in the search space"))
-    if len(logged.cloud):
-        tiles.append(_tile(percent(float(logged.cloud.feasible.mean())), "of them feasible"))
     return tag(
         "section", tag("h1", f"Run {run_name(run)}"),
         tag("p", f"{said}, accelerator {run.accelerator.name}", class_="lead"),
@@ -155,7 +155,8 @@ def _front_table(run: RunReport, chosen: Chosen) -> Markup:
     ]  # fmt: skip
     more = f", the first {ROWS}" if len(rows) > ROWS else ""
     head = ("accuracy", "ELP", "energy", "latency", "architecture (block: branch, bits, stage's core / branch's core)")
-    return tag("details", tag("summary", f"The front as a table ({len(rows)} architectures{more})"), table(head, told))
+    title = f"The front of accuracy and energy-latency product as a table ({len(rows)} architectures{more})"
+    return tag("details", tag("summary", title), table(head, told))
 
 
 def _search_section(run: RunReport, prefix: str) -> Markup:
