@@ -15,6 +15,7 @@ from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.findings import summarise
 from eenn_rl.guard import failure_summary
+from eenn_rl.options import settings_of
 from eenn_rl.paths import bare, located
 from eenn_rl.places import check_folder
 from eenn_rl.plugins import make_backend
@@ -73,6 +74,14 @@ def _warnings(folder: RunFolder, settings: RunConfig, given: Mapping[str, Any]) 
             f"--verify {settings.verify} has no effect yet: a search on given tables verifies nothing; eenn-rl verify "
             f"{folder.path} does afterwards"
         )
+    idle = [item.flag for item in settings_of(RunConfig) if item.path[0] == "supernet" and _typed(given, item.path)]
+    if settings.tables is not None and idle:
+        yield f"{', '.join(idle)}: no effect with --tables, as no shared weights are trained"
+
+
+def _typed(given: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    group = given.get(path[0])
+    return isinstance(group, Mapping) and path[1] in group
 
 
 def _prepare(

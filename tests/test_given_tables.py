@@ -62,6 +62,15 @@ def test_tables_bring_their_own_data_set(
     assert main(["propose", "-n", "1", "--tables", tables]) == 0
 
 
+def test_settings_of_shared_weights_that_nobody_trains_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With tables given they have no effect: one line names those that were typed."""
+    words = ("--tables", "shipped", "--supernet-epochs", "3", "--supernet-precision", "bfloat16")
+    assert main(["train", *SEARCH, *words, "--run", str(tmp_path / "run")]) == 0
+    assert "--supernet-epochs, --supernet-precision: no effect with --tables" in capsys.readouterr().err
+
+
 def test_a_search_on_given_tables_says_that_nothing_is_verified(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
