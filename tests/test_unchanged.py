@@ -75,7 +75,6 @@ def test_another_cost_model_is_refused(tmp_path: Path, old: str, new: str, told:
     """A plugin that was changed under one version, seen by the static networks or by early-exit networks alone."""
     source = good_plugin()
     site = install(tmp_path / "site", "chip", {"chip": "chip"}, {"chip": source})
-    random_tables(make_backbone("resnet8", (1, 16, 16), 10), 0).save(tmp_path / "synthetic.npz")
     tables, run = tables_of(tmp_path / "tables.npz", "digits"), str(tmp_path / "run")
 
     def eenn_rl(*words: str) -> subprocess.CompletedProcess[str]:
