@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sqlite3
+import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -200,11 +201,22 @@ def practical(
     """The installed backend `name`, spread over `workers` processes and remembered in `memo`, as far as asked.
 
     Asked for neither, one that costs whole batches comes back as it is: it is faster alone. What another one took
-    `QUICK_S` or longer for is remembered in `kept`, the file of the run, so that continuing it asks nothing again.
+    `QUICK_S` or longer for is remembered in `kept`, the file of the run, so that continuing it asks nothing again,
+    as long as the backend's sources stay as they are.
     """
     spread = parallel(backend, workers, limit_s) if workers > 1 else backend
     if memo is not None:
         return memoised(spread, memo, identity_of(name, backend, accelerator), limit_s)
     if kept is None or hasattr(spread, "evaluate_batch"):
         return spread
-    return MemoisedBackend(spread, kept, identity_of(name, backend, accelerator), limit_s, QUICK_S)
+    identity = _digest(identity_of(name, backend, accelerator), _sources_of(backend))
+    return MemoisedBackend(spread, kept, identity, limit_s, QUICK_S)
+
+
+def _sources_of(backend: HardwareBackend) -> str:
+    """SHA-256, hex, over the sources of the package, or module, that `backend` is of: they change between versions."""
+    module = sys.modules.get(type(backend).__module__.partition(".")[0])
+    folders = [Path(folder) for folder in getattr(module, "__path__", ())]
+    file = getattr(module, "__file__", None)
+    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))] or ([Path(file)] if file and Path(file).is_file() else [])
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

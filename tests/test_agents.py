@@ -547,14 +547,16 @@ def test_an_installed_agent_is_found_and_used(tmp_path: Path, monkeypatch: pytes
         agent_maker("bad")
 
 
-def install(folder: Path, source: str, entry_points: dict[str, str]) -> None:
-    """A distribution `my-agent` of one module, as pip leaves it."""
+def install(folder: Path, source: str, entry_points: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution `my-agent` of one module, as pip leaves it, for this test alone."""
     (folder / "my_agent.py").write_text(source)
     info = folder / "my_agent-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-agent\nVersion: 1.0\n")
     points = "".join(f"{name} = {value}\n" for name, value in entry_points.items())
     (info / "entry_points.txt").write_text(f"[eenn_rl.agents]\n{points}")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "my_agent", raising=False)
 
 
 def test_the_agent_of_the_docs_searches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -562,9 +564,7 @@ def test_the_agent_of_the_docs_searches(tmp_path: Path, monkeypatch: pytest.Monk
     page = (Path(__file__).parent.parent / "docs" / "choosing-an-agent.md").read_text("utf-8")
     section = page.split("## An agent of your own")[1].split("\n## ")[0]
     (source,), (project,) = (re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL) for kind in ("python", "toml"))
-    install(tmp_path, source, tomllib.loads(project)["project"]["entry-points"]["eenn_rl.agents"])
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_agent", raising=False)
+    install(tmp_path, source, tomllib.loads(project)["project"]["entry-points"]["eenn_rl.agents"], monkeypatch)
     whole = search("climber", Synthetic(synthetic.quad()), SETTINGS, 0)
     assert (whole.distinct, whole.stopped) == (200, "budget")
     chance = search("random", Synthetic(synthetic.quad()), SETTINGS, 0)
@@ -603,9 +603,7 @@ def test_an_agent_that_answers_wrongly_is_told_by_its_name(
         "    def state(self): return {}\n"
         "    def restore(self, state): pass\n"
     )
-    install(tmp_path, source, {"odd": "my_agent:Odd"})
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_agent", raising=False)
+    install(tmp_path, source, {"odd": "my_agent:Odd"}, monkeypatch)
     with pytest.raises(InvalidValueError, match=r"^agent 'odd': ask\(\) must return") as caught:
         search("odd", Synthetic(synthetic.quad()), SETTINGS, 0)
     assert MISBEHAVIOUR[asked] in str(caught.value)
@@ -613,11 +611,8 @@ def test_an_agent_that_answers_wrongly_is_told_by_its_name(
 
 def test_an_agent_that_is_none_is_told_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `make(task)` returned lacks methods: they are named."""
-    install(tmp_path, "class Half:\n    def ask(self): pass\n", {"half": "my_agent:make", "none": "my_agent:nothing"})
-    with (tmp_path / "my_agent.py").open("a") as file:
-        file.write("def make(task): return Half()\ndef nothing(task): return None\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_agent", raising=False)
+    source = "class Half:\n    def ask(self): pass\ndef make(task): return Half()\ndef nothing(task): return None\n"
+    install(tmp_path, source, {"half": "my_agent:make", "none": "my_agent:nothing"}, monkeypatch)
     with pytest.raises(InvalidValueError, match=r"agent 'half': .* found a Half without tell, state, restore"):
         search("half", Synthetic(synthetic.quad()), SETTINGS, 0)
     with pytest.raises(InvalidValueError, match=r"agent 'none': .* found None without ask"):
@@ -634,9 +629,7 @@ def test_an_agent_that_raises_is_told_by_its_name(
     """One line says which agent, what was asked of it, and where it raised; ours show a bug as a bug."""
     source = "from eenn_agents.simple import RandomSearch\nclass Faulty(RandomSearch):\n"
     source += f"    def {method}(self, *args):\n        return 1 / 0\n"
-    install(tmp_path, source, {"faulty": "my_agent:Faulty"})
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_agent", raising=False)
+    install(tmp_path, source, {"faulty": "my_agent:Faulty"}, monkeypatch)
     where = f"agent 'faulty': {told} raised ZeroDivisionError: division by zero (my_agent.py, line 4)"
     with pytest.raises(AgentError, match=re.escape(where)):
         search("faulty", Synthetic(synthetic.quad()), SETTINGS, 0, checkpoint=tmp_path / "search.pt")
@@ -664,9 +657,7 @@ def test_a_state_that_no_checkpoint_keeps_is_told_when_it_is_saved(
     """One line names the agent and the key; not when the search is resumed, and nothing unreadable is left."""
     source = "import signal\nimport numpy as np\nfrom eenn_agents.simple import RandomSearch\n"
     source += f"class Keeper(RandomSearch):\n    def state(self): return {state}\n"
-    install(tmp_path, source, {"keeper": "my_agent:Keeper"})
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_agent", raising=False)
+    install(tmp_path, source, {"keeper": "my_agent:Keeper"}, monkeypatch)
     with pytest.raises(InvalidValueError, match=r"agent 'keeper': state\(\)") as caught:
         search("keeper", Synthetic(synthetic.quad()), SETTINGS, 0, checkpoint=tmp_path / "search.pt")
     assert UNKEPT[state] in str(caught.value)
@@ -677,9 +668,7 @@ def test_integers_of_any_size_are_genomes(tmp_path: Path, monkeypatch: pytest.Mo
     """Genomes as int64 are the same architectures, counted once."""
     source = "from eenn_agents.simple import RandomSearch\n"
     source += "class Wide(RandomSearch):\n    def ask(self): return super().ask().astype('int64')\n"
-    install(tmp_path, source, {"wide": "my_agent:Wide"})
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_agent", raising=False)
+    install(tmp_path, source, {"wide": "my_agent:Wide"}, monkeypatch)
     found = [search(name, Synthetic(synthetic.quad()), SETTINGS, 0) for name in ("wide", "random")]
     assert np.array_equal(found[0].history.genomes, found[1].history.genomes)
 

@@ -2,10 +2,12 @@
 
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -260,7 +262,7 @@ def test_what_was_not_asked_for_is_not_wrapped(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_run_keeps_what_a_slow_backend_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupted in the middle of a batch, it asks only for the rest; a quick backend leaves no file behind."""
+    """Interrupted in a batch, it asks for the rest, or anew once sources changed; a quick backend leaves no file."""
     site = install(tmp_path / "a", "chip", {"fastchip": "fast_chip"}, {"fast_chip": good_plugin()})
     monkeypatch.syspath_prepend(site)
 
@@ -284,6 +286,20 @@ def test_a_run_keeps_what_a_slow_backend_said(tmp_path: Path, monkeypatch: pytes
     again = Counting()
     assert kept(again).evaluate_many(WORKLOADS) == [Counting().evaluate(workload) for workload in WORKLOADS]
     assert again.calls == len(WORKLOADS) - 3
+
+    source = tmp_path / "changed.py"
+    source.write_text("version = 1")
+    changed = ModuleType("changed")
+    changed.__file__ = str(source)
+    monkeypatch.setitem(sys.modules, "changed", changed)
+    monkeypatch.setattr(Tired, "__module__", "changed")
+    fresh = Tired()
+    fresh.calls = 4
+    kept(fresh).evaluate_many(WORKLOADS[3:4])
+    source.write_text("version = 2")
+    kept(fresh).evaluate_many(WORKLOADS[3:4])
+    kept(fresh).evaluate_many(WORKLOADS[3:4])
+    assert fresh.calls == 4 + 2
 
     class Batched(Counting):
         evaluate_batch = None
