@@ -218,5 +218,5 @@ def _sources_of(backend: HardwareBackend) -> str:
     module = sys.modules.get(type(backend).__module__.partition(".")[0])
     folders = [Path(folder) for folder in getattr(module, "__path__", ())]
     file = getattr(module, "__file__", None)
-    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))] or ([Path(file)] if file and Path(file).is_file() else [])
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))] or [Path(file or "")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files if path.is_file())).hexdigest()
