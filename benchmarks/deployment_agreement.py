@@ -32,7 +32,7 @@ from torch_reference import exits_and_labels
 def compared(run: StoredRun, number: int, folder: Path) -> dict[str, Any]:
     """One network: exported to `folder`, run, and compared."""
     verified, dataset = run.verified(number), load_dataset(run.config.dataset)
-    export_run(run.folder.path, folder, number)
+    export_run(run.path, folder, number)
     session = EarlyExitSession(folder)
     begun = time.process_time()
     found = session.run(dataset.test_x.numpy())

@@ -34,7 +34,7 @@ from eenn_agents.search import search
 from eenn_rl.architecture import Architecture
 from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
-from eenn_rl.findings import distinct_networks
+from eenn_rl.findings import best_networks
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.judgement import best_static, in_validation_order, judge, static_result
 from eenn_rl.networks.inherit import inherited
@@ -74,7 +74,7 @@ def choose(tables: AccuracyTables, question: Question, budget: int, seed: int) -
     """The best candidates of one question, by the estimator."""
     evaluator = make_evaluator(tables, question.tolerance, question.bits)
     found = search("local", evaluator, AgentSettings(agent="local", budget=budget), seed)
-    genomes = distinct_networks(found.history)[: question.candidates]
+    genomes = best_networks(found.history)[: question.candidates]
     chosen = [evaluator.space.decode(genome) for genome in genomes]
     for architecture in chosen:
         evaluation = evaluator.evaluate(architecture)

@@ -23,7 +23,7 @@ def summarise(evaluator: Evaluator, result: "SearchResult") -> Found:
     Those that differ in cores alone are one network, on its best cores; those without early exits are the baselines.
     """
     return Found(
-        candidates=tuple(_candidate(evaluator, genome) for genome in distinct_networks(result.history)),
+        candidates=tuple(_candidate(evaluator, genome) for genome in best_networks(result.history)),
         static=predicted(evaluator.static),
         static_best_bits=predicted(evaluator.static_best_bits),
         distinct=result.distinct,
@@ -32,14 +32,17 @@ def summarise(evaluator: Evaluator, result: "SearchResult") -> Found:
     )
 
 
-def distinct_networks(history: "History", most: int = KEPT) -> list[Genomes]:
+def best_networks(history: "History", most: int = KEPT) -> list[Genomes]:
     """Genomes of the best feasible networks with early exits, best first, no two of them alike but for their cores."""
-    found: dict[bytes, Genomes] = {}
-    for row in history.ranked():
-        genome = history.genomes[row]
-        if (genome[:, LOCATION] >= 0).sum() == 1:
-            continue
-        found.setdefault(genome[:, :CORE].tobytes(), genome)
+    ranked = history.genomes[history.ranked()]
+    return [ranked[row] for row in distinct_networks(ranked, most)]
+
+
+def distinct_networks(genomes: Genomes, most: int = KEPT) -> list[int]:
+    """The first rows of `genomes` [n, max_exits, 5] with early exits, no two of them alike but for their cores."""
+    found: dict[bytes, int] = {}
+    for row in np.flatnonzero((genomes[:, :, LOCATION] >= 0).sum(axis=1) > 1).tolist():
+        found.setdefault(genomes[row, :, :CORE].tobytes(), row)
         if len(found) == most:
             break
     return list(found.values())

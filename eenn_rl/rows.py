@@ -40,6 +40,7 @@ class RowFinder:
         self._groups = _groups(tables)
         self._ids: dict[bytes, int] = {}
         self._profiles: list[_Profile] = []
+        self._nearest: dict[tuple[tuple[int, ...], int, int], tuple[int, float]] = {}
 
     def profiles(self, genomes: Genomes) -> npt.NDArray[np.int64]:
         """The number of each genome's profile, int64 [n]; profiles are numbered as they come."""
@@ -78,7 +79,10 @@ class RowFinder:
         rows, approximated = [], []
         for location, branch, bits in genome[genome[:, LOCATION] >= 0, : BITS + 1].tolist():
             path += (bits,) * (location + 1 - len(path))
-            row, distance = self.nearest(path, location, branch)
+            exit_ = (path, location, branch)
+            if exit_ not in self._nearest:
+                self._nearest[exit_] = self.nearest(*exit_)
+            row, distance = self._nearest[exit_]
             rows.append(row)
             approximated.append(distance > 0)
         self._profiles.append(_Profile(tuple(rows), tuple(approximated)))

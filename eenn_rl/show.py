@@ -10,64 +10,57 @@ from rich.text import Text
 
 from eenn_rl.broken import nothing_found_in
 from eenn_rl.results import Found, Measured, Predicted, Results, StaticResult, Verified
-from eenn_rl.run_folder import RunFolder, open_run
-from eenn_rl.serialization import from_json, read_json, to_json
+from eenn_rl.serialization import to_json
+from eenn_rl.stored_run import StoredRun, open_run_or_log
 
 if TYPE_CHECKING:
     from eenn_rl.evaluation import Evaluation
     from eenn_rl.evaluator import Evaluator
 
 
-def read_results(folder: RunFolder) -> Results | None:
-    """What was verified; None while the run is not finished."""
-    if not folder.results.exists():
-        return None
-    return from_json(Results, read_json(folder.results), str(folder.results))
-
-
-def read_found(folder: RunFolder) -> Found | None:
-    """What the search found; None while it is not finished."""
-    return from_json(Found, read_json(folder.search), str(folder.search)) if folder.search.exists() else None
-
-
-def results_json(folder: RunFolder) -> dict[str, Any]:
+def results_json(run: StoredRun) -> dict[str, Any]:
     """The results as plain data; `phase` tells how far an unfinished run has come, `search` what the search found."""
-    results, found = read_results(folder), read_found(folder)
     empty: dict[str, Any] = {"static": None, "static_best_bits": None, "verified": []}
-    search = to_json(found) if found else None
-    return {
-        "run": str(folder.path), "phase": folder.phase, **(to_json(results) if results else empty), "search": search
-    }  # fmt: skip
+    results, search = (to_json(item) if item else None for item in (run.results, run.found))
+    return {"run": str(run.path), "phase": run.phase, **(results or empty), "search": search}
 
 
 def show(path: Path) -> None:
-    """Print the results of the run in `path` to stdout."""
-    folder, config = open_run(path)
+    """Print the results of the run in `path`, its folder or its log alone, to stdout."""
+    run = open_run_or_log(path)
     console = Console(highlight=False)
-    named = ", ".join(f"{key} {config[key]}" for key in SHOWN_SETTINGS if config.get(key) is not None)
+    settings = ((name, getattr(run.config, name)) for name in SHOWN_SETTINGS)
+    named = ", ".join(f"{name} {value}" for name, value in settings if value is not None)
     console.print(f"{path}: {named}", soft_wrap=True)
-    results, found = read_results(folder), read_found(folder)
-    if results is not None:
-        console.print(results_view(results))
-    elif found is not None:
-        console.print(found_view(found))
-        verify = f"a search result, not verified networks; verify with: eenn-rl verify {path}"
-        console.print(verify if found.candidates else nothing_found_in(folder.trajectories), soft_wrap=True)
+    if run.results is not None:
+        console.print(results_view(run.results))
+    elif run.found is not None:
+        console.print(found_view(run.found))
+        console.print(_without_results(run), soft_wrap=True)
     else:
-        console.print(f"not finished, next phase: {folder.phase}")
+        console.print(f"not finished, next phase: {run.phase}")
         console.print(f"continue it with: eenn-rl train --run {path} --resume", soft_wrap=True)
+
+
+def _without_results(run: StoredRun) -> str:
+    """What to say below the architectures of a search."""
+    if run.folder is None:
+        return LOG_ALONE[run.phase]
+    if run.found and run.found.candidates:
+        return f"a search result, not verified networks; verify with: eenn-rl verify {run.path}"
+    return nothing_found_in(run.log)
 
 
 def show_json(path: Path) -> None:
     """Print the results of the run in `path` as JSON."""
-    Console().print_json(data=results_json(open_run(path)[0]))
+    Console().print_json(data=results_json(open_run_or_log(path)))
 
 
 def show_log(path: Path) -> None:
     """Draw the learning curve and the Pareto front of the run in `path`."""
     from eenn_rl.log_view import log_view
 
-    log = RunFolder(path).trajectories
+    log = open_run_or_log(path).log
     if log.exists():
         Console(highlight=False).print(log_view(log))
 
@@ -76,7 +69,7 @@ def show_both(first: Path, second: Path) -> None:
     """Two runs: the results of each, and their searches side by side."""
     from eenn_rl.log_view import compare_view
 
-    logs = [open_run(path)[0].trajectories for path in (first, second)]
+    logs = [open_run_or_log(path).log for path in (first, second)]
     for path in (first, second):
         show(path)
     Console(highlight=False).print(compare_view(*logs))
@@ -112,6 +105,13 @@ def found_view(found: Found) -> RenderableType:
     return Group(space, table, *_described(candidate.architecture for candidate in shown))
 
 
+LOG_ALONE = {
+    "search": "what was logged so far: a search that goes on, or was not verified; going on needs its run folder",
+    "verify": "a search result, not verified networks; to verify them needs the run folder",
+    "finished": "its verified networks were logged without what they were measured against (as eenn-rl once did): for "
+    "these results see the run folder; eenn-rl export has each network's own numbers",
+}
+"""What to say of a log without results, by the phase of its run."""
 SHOWN_CANDIDATES = 10
 
 

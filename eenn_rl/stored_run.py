@@ -1,4 +1,4 @@
-"""StoredRun: a run folder as other verbs read it: configuration, results, accelerator, weights, costs."""
+"""StoredRun: a run as other verbs read it, from its folder or from its log alone: configuration, results, costs."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +13,9 @@ from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.guard import evaluate_safely
 from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
 from eenn_rl.problem import logged_accelerator
-from eenn_rl.results import Results, Verified
+from eenn_rl.results import Found, Results, Verified
 from eenn_rl.run_folder import RunFolder, open_run
-from eenn_rl.serialization import from_json
-from eenn_rl.show import read_results
+from eenn_rl.serialization import from_json, read_json
 from eenn_rl.tables import AccuracyTables, ConfidenceRule
 from eenn_rl.workload import workload_of
 
@@ -26,23 +25,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class StoredRun:
-    """A run folder with its results, None where nothing has been verified yet."""
+    """A run: `path` is its folder, or its log where that is all there is (`folder` is None then).
 
-    folder: RunFolder
+    `results` and `found` are None where nothing has been verified, or the search is not finished; of a log alone
+    `found` is what was logged so far.
+    """
+
+    path: Path
+    log: Path
+    phase: str
     config: RunConfig
     results: Results | None
+    found: Found | None
+    folder: RunFolder | None = None
 
     @cached_property
     def accelerator(self) -> AcceleratorSpec:
         """The accelerator that the run was for: as logged, so that an edited file changes nothing."""
-        if not self.folder.trajectories.exists():
+        if not self.log.exists():
             return load_accelerator(self.config.accelerator or DEFAULT_ACCELERATOR)
-        return logged_accelerator(self.folder.trajectories)
+        return logged_accelerator(self.log)
 
     @cached_property
     def confidence_rule(self) -> ConfidenceRule:
         """What the run took for confidence."""
-        return AccuracyTables.load(self.folder.tables).confidence_rule
+        return AccuracyTables.load(self._folder.tables).confidence_rule
 
     def backend(self, architecture: Architecture) -> "HardwareBackend":
         """The run's backend; raises `BackendError` where it is not installed here."""
@@ -54,40 +61,72 @@ class StoredRun:
         """Verified architecture `number`, counted from 1 in the order that `show` lists."""
         if self.results is None:
             raise InvalidValueError(
-                f"{self.folder.path}: expected a run with verified networks, found one before its phase "
-                f"{self.folder.phase!r}: continue it with {self._continuation()}"
+                f"{self.path}: expected a run with verified networks, found one before its phase "
+                f"{self.phase!r}: continue it with {self._continuation()}"
             )
         known = len(self.results.verified)
         if not 1 <= number <= known:
             expected = f"1 to {known}" if known else "none: this run verified no architecture"
-            raise InvalidValueError(f"{self.folder.path}: architecture {number}: expected {expected}")
+            raise InvalidValueError(f"{self.path}: architecture {number}: expected {expected}")
         return self.results.verified[number - 1]
 
     def _continuation(self) -> str:
         """The command that brings a run without verified networks to some."""
-        path = self.folder.path
-        resume, verify = f"eenn-rl train --run {path} --resume", f"eenn-rl verify {path}"
-        if self.folder.phase != "verify":
+        resume, verify = f"eenn-rl train --run {self.path} --resume", f"eenn-rl verify {self.path}"
+        if self.phase != "verify":
             return f"{resume}, then {verify}" if self.config.search_only else resume
         return verify if self.config.search_only else f"{resume} or {verify}"
 
     def architecture(self, verified: Verified) -> Architecture:
         """The architecture of one of the results."""
-        return architecture_from_json(verified.architecture, str(self.folder.results))
+        return architecture_from_json(verified.architecture, str(self.path))
 
     def weights(self, verified: Verified) -> Path:
         """The file of trained weights."""
-        path = self.folder.weights / Path(verified.weights).name
+        path = self._folder.weights / Path(verified.weights).name
         if not path.is_file():
             raise InputFileError(f"{path}: expected the trained weights, found none: verify the run again")
         return path
+
+    @property
+    def _folder(self) -> RunFolder:
+        if self.folder is None:
+            raise InputFileError(f"{self.path}: expected a run folder, which has the weights, found a log alone")
+        return self.folder
 
     def cost(self, architecture: Architecture) -> CostReport:
         """What the run's backend says of `architecture`; raises `EennError` where it cannot."""
         return evaluate_safely(self.backend(architecture), workload_of(architecture))
 
 
+def read_results(folder: RunFolder) -> Results | None:
+    """What was verified; None while the run is not finished."""
+    if not folder.results.exists():
+        return None
+    return from_json(Results, read_json(folder.results), str(folder.results))
+
+
+def read_found(folder: RunFolder) -> Found | None:
+    """What the search found; None while it is not finished."""
+    return from_json(Found, read_json(folder.search), str(folder.search)) if folder.search.exists() else None
+
+
 def open_stored_run(path: Path) -> StoredRun:
-    """The run in `path`, finished or not."""
-    folder, config = open_run(path)
-    return StoredRun(folder, from_json(RunConfig, config, str(folder.config)), read_results(folder))
+    """The run in the folder `path`, finished or not."""
+    folder, stored = open_run(path)
+    config = from_json(RunConfig, stored, str(folder.config))
+    return StoredRun(
+        path, folder.trajectories, folder.phase, config, read_results(folder), read_found(folder), folder
+    )  # fmt: skip
+
+
+def open_run_or_log(path: Path) -> StoredRun:
+    """The run in the folder `path`, or that of the log `path`: all that others may have of it."""
+    if not path.is_file():
+        return open_stored_run(path)
+    from eenn_rl.logged_run import logged_config, logged_found, logged_results
+    from eenn_rl.trajectory import open_log
+
+    with open_log(path) as log:
+        phase = "finished" if log.verifications() else ("verify" if log.finished else "search")
+        return StoredRun(path, path, phase, logged_config(log), logged_results(log), logged_found(log))

@@ -69,7 +69,7 @@ def _verify(arguments: Arguments) -> int:
 
 
 def _show_options(parser: Parser) -> None:
-    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("run", type=Path, help="run folder, or the log of one (trajectories.h5)")
     parser.add_argument("other", type=Path, nargs="?", help="a second one, to compare with")
     parser.add_argument("--json", action="store_true", help="for a program")
 
@@ -153,7 +153,8 @@ def _export(arguments: Arguments) -> int:
 
 
 def _report_options(parser: Parser) -> None:
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder; several are put side by side")
+    help_ = "run folder, or a log; several are put side by side"
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=help_)
     parser.add_argument("--output", type=Path, metavar="PATH", help="file or folder (default: in the run folder)")
     parser.add_argument("--format", choices=("html", "png", "svg"), default="html", help="(default: html)")
 

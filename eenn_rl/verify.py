@@ -10,12 +10,13 @@ from eenn_rl.display import Display
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.judgement import best_static, in_validation_order, judge, static_result
+from eenn_rl.logged_run import records_of
 from eenn_rl.problem import dataset_of, form_text, make_evaluator
 from eenn_rl.progress import Progress
 from eenn_rl.results import Found, Results
 from eenn_rl.run_folder import RunFolder, locked, open_run, write_json
 from eenn_rl.serialization import from_json, read_json, to_json
-from eenn_rl.show import read_found
+from eenn_rl.stored_run import read_found
 from eenn_rl.tables import AccuracyTables
 from eenn_rl.unchanged import check_images, check_problem
 from eenn_rl.zoo import make_backbone
@@ -99,9 +100,9 @@ def _log_verifications(folder: RunFolder, evaluator: Evaluator, results: Results
     from eenn_rl.trajectory import TrajectoryWriter
 
     with TrajectoryWriter.resume(folder.trajectories) as log:
-        for verified in results.verified:
+        for verified, record in zip(results.verified, records_of(results), strict=True):
             architecture = architecture_from_json(verified.architecture, "verification")
-            log.add_verification(to_json(verified), evaluator.space.encode(architecture))
+            log.add_verification(record, evaluator.space.encode(architecture))
         log.close(finished=True)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from eenn_rl.run_folder import RunFolder
-from eenn_rl.show import read_results, results_view
+from eenn_rl.show import results_view
+from eenn_rl.stored_run import read_results
 
 run, target = Path(sys.argv[1]), Path(sys.argv[2])
 folder = RunFolder(run)

@@ -243,7 +243,7 @@ def _normalisation(stored: "StoredRun") -> Normalisation:
     """As the run notes it; an older one has to have its images."""
     if stored.results is not None and stored.results.mean:
         return Normalisation(stored.results.mean, stored.results.std)
-    dataset = dataset_of(stored.config, stored.folder.path)
+    dataset = dataset_of(stored.config, stored.path)
     return Normalisation(tuple(dataset.mean.tolist()), tuple(dataset.std.tolist()))
 
 

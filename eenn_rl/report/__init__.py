@@ -14,15 +14,16 @@ FORMATS: tuple[Format, ...] = ("html", "png", "svg")
 
 
 def write_report(runs: Sequence[Path], output: Path | None = None, format_: Format = "html") -> Path:
-    """Report on one run, or on several side by side; returns what was written.
+    """Report on one run, or on several side by side, each its folder or its log alone; returns what was written.
 
     `html`: one file, by default ``report.html`` in the (first) run's folder. `png`, `svg`: a folder of figures, by
-    default ``figures`` in the run's folder, of one run. What exists is replaced only if a report or figures of it.
+    default ``figures`` in the run's folder, of one run. Of a log alone both lie beside it, and begin with its name.
+    What exists is replaced only if a report or figures of it.
     """
     check(len(runs) >= 1, "runs", len(runs), "at least one run folder")
     check(format_ in FORMATS, "format", format_, "one of " + ", ".join(FORMATS))
     check(format_ == "html" or len(runs) == 1, "runs", len(runs), f"one, for --format {format_}")
-    target = output or runs[0] / ("report.html" if format_ == "html" else "figures")
+    target = output or _default_target(runs[0], "report.html" if format_ == "html" else "figures")
     _check_target(target, format_)
     found = [gather(run) for run in runs]
     try:
@@ -33,6 +34,10 @@ def write_report(runs: Sequence[Path], output: Path | None = None, format_: Form
     except OSError as error:
         raise InvalidValueError(f"{target} cannot be written ({error.strerror}): choose another --output") from None
     return target
+
+
+def _default_target(run: Path, name: str) -> Path:
+    return run.with_name(f"{run.stem}-{name}") if run.is_file() else run / name
 
 
 def _replace(target: Path, content: str) -> None:

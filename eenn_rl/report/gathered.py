@@ -21,7 +21,7 @@ from eenn_rl.report.logged import Logged, read_logged
 from eenn_rl.results import Results, Verified
 from eenn_rl.serialization import to_json
 from eenn_rl.space import LOCATION
-from eenn_rl.stored_run import StoredRun, open_stored_run
+from eenn_rl.stored_run import StoredRun, open_run_or_log
 from eenn_rl.tables import MAX_BYTES
 from eenn_rl.workload import Workload, workload_of
 
@@ -94,18 +94,18 @@ def gather(path: Path) -> RunReport:
     """Everything about the run in `path`, which may still be searching; refused while it has no log."""
     from eenn_rl.trajectory import open_log
 
-    run = open_stored_run(path)
-    if not run.folder.trajectories.exists():
+    run = open_run_or_log(path)
+    if not run.log.exists():
         raise InputFileError(
-            f"{path}: expected a run that has begun its search, found one before its phase {run.folder.phase!r}: "
+            f"{path}: expected a run that has begun its search, found one before its phase {run.phase!r}: "
             f"continue it with eenn-rl train --run {path} --resume"
         )
-    with open_log(run.folder.trajectories) as log:
+    with open_log(run.log) as log:
         logged, meta = read_logged(log), log.meta
     return RunReport(
         path=path,
         config=to_json(bare(run.config)),
-        phase=run.folder.phase,
+        phase=run.phase,
         logged=logged,
         accelerator=run.accelerator,
         backbone=meta.backbone,

@@ -1,0 +1,129 @@
+"""A run as its log alone tells it: its configuration, what its search found, what was verified."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from eenn_rl.architecture_file import architecture_to_json
+from eenn_rl.config import RunConfig
+from eenn_rl.findings import distinct_networks
+from eenn_rl.judgement import in_validation_order
+from eenn_rl.results import Candidate, Found, Predicted, Results, StaticResult, Verified
+from eenn_rl.serialization import from_json, to_json
+from eenn_rl.space import LOCATION
+
+if TYPE_CHECKING:
+    from eenn_rl.trajectory import TrajectoryLog
+
+RESULTS = "results"
+"""Key under which the record of a verified architecture holds what it was verified with, and measured against."""
+
+
+@dataclass(frozen=True)
+class _Together:
+    """`Results` but for the verified architectures."""
+
+    static: StaticResult
+    static_best_bits: StaticResult
+    objective: dict[str, Any]
+    space_size: int
+    distinct_evaluations: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def records_of(results: Results) -> list[dict[str, Any]]:
+    """What a log keeps of each verified architecture: itself, and what it was measured against."""
+    shared = to_json(replace(results, verified=()))
+    del shared["verified"]
+    return [{**to_json(verified), RESULTS: shared} for verified in results.verified]
+
+
+def logged_config(log: "TrajectoryLog") -> RunConfig:
+    """The run's configuration, of paths the names alone; what a log was written without is taken from its parts."""
+    meta, source = log.meta, f"{log.path}: meta/config"
+    parts = {"backend": meta.backend, "accelerator": meta.accelerator, "backbone": meta.backbone}
+    told = {key: part.get("name") for key, part in parts.items() if isinstance(part, Mapping)}
+    told |= {"objective": meta.objective}
+    if isinstance(meta.tables_info, Mapping):
+        told["dataset"] = meta.tables_info.get("dataset")
+    told = {key: value for key, value in told.items() if value is not None}
+    return from_json(RunConfig, {**told, **meta.config} if isinstance(meta.config, Mapping) else meta.config, source)
+
+
+def logged_results(log: "TrajectoryLog") -> Results | None:
+    """What was verified, all that was measured against the same static networks as the last one.
+
+    None where nothing was verified, or by a version that did not log what it was measured against.
+    """
+    records = log.verifications()
+    if not records or RESULTS not in records[-1]:
+        return None
+    source = f"{log.path}: verification"
+    shared = records[-1][RESULTS]
+    together = from_json(_Together, shared, f"{source} {len(records) - 1}: {RESULTS}")
+    verified = [
+        from_json(Verified, {key: value for key, value in record.items() if key != RESULTS}, f"{source} {number}")
+        for number, record in enumerate(records)
+        if record.get(RESULTS) == shared
+    ]
+    return Results(
+        static=together.static,
+        static_best_bits=together.static_best_bits,
+        verified=in_validation_order(verified),
+        objective=together.objective,
+        space_size=together.space_size,
+        distinct_evaluations=together.distinct_evaluations,
+        mean=together.mean,
+        std=together.std,
+    )
+
+
+@dataclass(frozen=True)
+class _Static:
+    """A static network among a log's baselines."""
+
+    exits: tuple[dict[str, Any], ...]
+    accuracy: float
+    energy_j: float
+    latency_s: float
+    elp: float
+
+
+@dataclass(frozen=True)
+class _Baselines:
+    static: _Static
+    static_best_bits: _Static
+
+
+def logged_found(log: "TrajectoryLog") -> Found:
+    """The best feasible networks that the search evaluated, as `eenn_rl.findings.summarise` gives them at its end."""
+    from eenn_rl.replay.problem import rebuild_space
+
+    space = rebuild_space(log.meta, log.path)
+    baselines = from_json(_Baselines, log.meta.baselines, f"{log.path}: meta/baselines")
+    distinct = log.distinct()
+    rows = log.top(len(distinct))
+    genomes = log.columns("architecture")["architecture"][rows]
+    columns = log.columns("return", "accuracy", "energy_j", "latency_s", "elp", "elp_reduction", "exit_rates")
+    candidates = []
+    for index in distinct_networks(genomes):
+        genome, row = genomes[index], rows[index]
+        exits = int((genome[:, LOCATION] >= 0).sum())
+        values = {name: float(values[row]) for name, values in columns.items() if values.ndim == 1}
+        reward = values.pop("return")
+        rates = tuple(columns["exit_rates"][row, :exits].tolist())
+        candidates.append(
+            Candidate(
+                tuple(map(tuple, genome.tolist())), architecture_to_json(space.decode(genome)),
+                Predicted(exit_rates=rates, **values), reward,
+            )
+        )  # fmt: skip
+    static, best = (_promised(item, baselines.static) for item in (baselines.static, baselines.static_best_bits))
+    return Found(tuple(candidates), static, best, len(distinct), space.size, stopped="")
+
+
+def _promised(static: _Static, reference: _Static) -> Predicted:
+    return Predicted(
+        static.accuracy, (1.0,), static.energy_j, static.latency_s, static.elp, 1.0 - static.elp / reference.elp
+    )
