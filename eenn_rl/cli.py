@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from eenn_rl import __version__
-from eenn_rl.errors import FULL_DISK, EennError, InvalidValueError, unknown_name
+from eenn_rl.errors import FULL_DISK, PLACES, EennError, InvalidValueError, unknown_name
 from eenn_rl.verbs import VERBS
 
 
@@ -83,11 +83,23 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno not in FULL_DISK:
+        line = _told(error)
+        if line is None:
             raise
-        what = f"{error.filename or 'a file'}: expected room to write, found {FULL_DISK[error.errno]}"
-        print(f"eenn-rl: error: {what}: free some space and continue a run with --resume", file=sys.stderr)
+        print(f"eenn-rl: error: {line}", file=sys.stderr)
         return 2
+
+
+def _told(error: OSError) -> str | None:
+    """What a user can mend, in one line; None for anything else."""
+    if error.errno in FULL_DISK:
+        what = f"{error.filename or 'a file'}: expected room to write, found {FULL_DISK[error.errno]}"
+        return f"{what}: free some space and continue a run with --resume"
+    if error.errno in PLACES and error.filename is not None:
+        name = str(error.filename)
+        shown = name if len(name) <= 100 else f"{name[:97]}..."
+        return f"{shown}: expected a path that can be used, found: {error.strerror}: choose another"
+    return None
 
 
 if __name__ == "__main__":

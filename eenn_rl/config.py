@@ -108,6 +108,8 @@ PROBLEM_FIELDS = (
     "objective",
 )
 """The settings that say what is searched, not how."""
+WITHOUT_EFFECT = ("workers", "backend_workers", "backend_memo")
+"""The settings that change no result, only how long it takes."""
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

@@ -15,6 +15,12 @@ FULL_DISK = {
 """Reasons for an `OSError` that are the user's to mend, by its errno."""
 
 
+PLACES = (
+    errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP
+)  # fmt: skip
+"""Errnos of an `OSError` where a path that the user named cannot be used."""
+
+
 class EennError(Exception):
     """A mistake in what the user gave: the message says what was expected, what was found and what to do."""
 

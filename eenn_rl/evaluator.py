@@ -297,3 +297,9 @@ def _check_tables(space: SearchSpace, estimator: Estimator) -> None:
         missing = [item for item in wanted if item not in held]
         if missing:
             raise InvalidValueError(f"{what} {missing[0]!r} of the space: expected one that the tables hold, {held}")
+    lacking = tables.lacking(space.branches)
+    if lacking is not None:
+        raise InvalidValueError(
+            f"tables of {tables.dataset!r}: expected every branch after every block, found no {lacking[1]!r} after "
+            f"block {lacking[0]}: measure them again with it, or leave it out with --branches"
+        )

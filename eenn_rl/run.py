@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eenn_rl.broken import nothing_found_in
-from eenn_rl.config import RunConfig, differences, make_config, read_config_file
+from eenn_rl.config import WITHOUT_EFFECT, RunConfig, differences, make_config, read_config_file
 from eenn_rl.display import Display
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.findings import summarise
 from eenn_rl.guard import failure_summary
-from eenn_rl.options import settings_of
+from eenn_rl.options import merge, settings_of
 from eenn_rl.paths import bare, located
 from eenn_rl.places import check_folder
 from eenn_rl.plugins import make_backend
@@ -30,6 +30,7 @@ from eenn_rl.problem import (
 from eenn_rl.progress import Progress
 from eenn_rl.results import Found
 from eenn_rl.run_folder import RUNS, RunFolder, create_run, locked, new_run_path, newest_run, open_run, write_json
+from eenn_rl.search import POLICY_SETTINGS
 from eenn_rl.serialization import from_json, read_json, to_json
 from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
@@ -74,14 +75,24 @@ def _warnings(folder: RunFolder, settings: RunConfig, given: Mapping[str, Any]) 
             f"--verify {settings.verify} has no effect yet: a search on given tables verifies nothing; eenn-rl verify "
             f"{folder.path} does afterwards"
         )
-    idle = [item.flag for item in settings_of(RunConfig) if item.path[0] == "supernet" and _typed(given, item.path)]
+    typed = [(item.flag, item.path) for item in settings_of(RunConfig) if _typed(given, item.path)]
+    idle = [flag for flag, path in typed if path[0] in ("supernet", "threads")]
     if settings.tables is not None and idle:
         yield f"{', '.join(idle)}: no effect with --tables, as no shared weights are trained"
+    idle = [flag for flag, path in typed if path[0] == "search" and path[-1] in POLICY_SETTINGS]
+    if idle and _without_policy(settings):
+        yield f"{', '.join(idle)}: no effect with --agent {settings.search.agent}, which has no policy"
 
 
 def _typed(given: Mapping[str, Any], path: tuple[str, ...]) -> bool:
     group = given.get(path[0])
-    return isinstance(group, Mapping) and path[1] in group
+    return (isinstance(group, Mapping) and path[1] in group) if len(path) > 1 else group is not None
+
+
+def _without_policy(settings: RunConfig) -> bool:
+    from eenn_agents.registry import uses_no_policy
+
+    return uses_no_policy(settings.search.agent)
 
 
 def _prepare(
@@ -114,11 +125,12 @@ def _newest_run() -> Path:
 
 
 def _reopen(run: Path, given: Mapping[str, Any], config: Path | None) -> tuple[RunFolder, RunConfig]:
-    """The run to continue; settings that differ from the stored ones are refused."""
+    """The run to continue; settings that differ from the stored ones are refused, but for those without effect."""
     folder, stored = open_run(run)
-    settings = from_json(RunConfig, stored, str(folder.config))
-    wanted = {**(read_config_file(config) if config else {}), **given}
-    changed = differences(located(settings), to_json(located(make_config(wanted, stored))))
+    wanted = located(make_config(merge(read_config_file(config) if config else {}, dict(given)), stored))
+    free = {name: getattr(wanted, name) for name in WITHOUT_EFFECT}
+    settings = replace(from_json(RunConfig, stored, str(folder.config)), **free)
+    changed = differences(located(settings), to_json(wanted))
     if changed:
         raise InvalidValueError(
             f"{run} was begun with other settings ({'; '.join(changed)}): resume it without them, or start a new run"

@@ -15,6 +15,10 @@ from eenn_rl.space import Genomes
 AGENTS = ("ppo", "random", "local", "evolution", "nsga2", "exhaustive")
 """The agents that come with the package; others register in entry-point group `eenn_rl.agents`."""
 
+POLICY_SETTINGS = (
+    "policy_share", "episodes_per_update", "learning_rate", "entropy", "clip", "epochs", "imitation"
+)  # fmt: skip
+"""The settings of `AgentSettings` that are for agents with a policy."""
 Stopped = Literal["budget", "exhausted", "stale"]
 """Why a search ended: its budget was spent, the agent had nothing more to propose, or its patience was at its end."""
 

@@ -73,13 +73,46 @@ def read_json(path: Path) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """The YAML in a user's file; JSON is YAML."""
-    return _read(path, "YAML", yaml.safe_load)
+    """The YAML in a user's file; JSON is YAML. A key that stands twice is refused."""
+    return _read(path, "YAML", lambda text: yaml.load(text, _Loader))  # noqa: S506, a safe loader
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader, for which a repeated key is a mistake: the last of them would win silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of `node`."""
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} twice", key.start_mark)
+                seen.add((key.tag, key.value))
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
+
+
+MOST_VALUES, MOST_LEVELS = 1_000_000, 100
+"""Values in a user's file, and levels of nesting: a few aliases of YAML can stand for billions, or a circle."""
+
+
+def _check_extent(data: Any) -> None:
+    """Raise `ValueError` where `data` holds more than anybody writes; aliases count as what they stand for."""
+    waiting, values = [(data, 0)], 0
+    while waiting:
+        value, level = waiting.pop()
+        values += 1
+        if values > MOST_VALUES or level > MOST_LEVELS:
+            raise ValueError(f"more than {MOST_VALUES:,} values or {MOST_LEVELS} levels (aliases count in full)")
+        if isinstance(value, dict | list):
+            inner = value.values() if isinstance(value, dict) else value
+            waiting.extend((item, level + 1) for item in inner)
 
 
 def _read(path: Path, kind: str, parse: Callable[[str], Any]) -> Any:
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        data = parse(path.read_text(encoding="utf-8"))
+        _check_extent(data)
     except FileNotFoundError:
         raise InputFileError(f"{path}: expected a {kind} file, found none: check the path") from None
     except OSError as error:
@@ -87,3 +120,4 @@ def _read(path: Path, kind: str, parse: Callable[[str], Any]) -> Any:
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputFileError(f"{path}: expected {kind}, found something else: {reason}") from None
+    return data

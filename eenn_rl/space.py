@@ -22,6 +22,8 @@ from eenn_rl.hardware import AcceleratorSpec
 Genomes = npt.NDArray[np.int16]
 LOCATION, BRANCH, BITS, CORE, BRANCH_CORE = range(5)
 """Columns of a genome's row."""
+MOST_EXITS = 13
+"""All thresholds of an architecture are tuned together: with two for each early exit, 3^12 settings at least."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class SearchSpace:
         check(len(set(self.branches)) == len(self.branches), "branches", self.branches, "distinct")
         check(len(set(self.bits)) == len(self.bits) and len(self.bits) >= 1, "bits", self.bits, "distinct bit-widths")
         check(self.max_exits >= 1, "max_exits", self.max_exits, "at least 1")
+        many = f"at most {MOST_EXITS} with {len(self.backbone.blocks)} blocks"
+        check(self.exit_slots <= MOST_EXITS, "max_exits", self.max_exits, many)
         if self.last_location > 0:
             for branch in self.branches:
                 branch_layers(self.backbone, 0, branch)

@@ -7,9 +7,11 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -111,6 +113,12 @@ class AccuracyTables:
     def rows(self) -> int:
         """Number of rows."""
         return int(self.confidence.shape[0])
+
+    def lacking(self, branches: Sequence[str]) -> tuple[int, str] | None:
+        """A block before the last and one of `branches` that no row is measured for; None where all are."""
+        places = set(zip(self.row_location.tolist(), self.row_branch.tolist(), strict=True))
+        wanted = product(range(len(self.backbone.blocks) - 1), branches)
+        return next((at for at in wanted if (at[0], self.branches.index(at[1])) not in places), None)
 
     @property
     def samples(self) -> int:

@@ -71,6 +71,42 @@ def test_settings_of_shared_weights_that_nobody_trains_are_told(
     assert "--supernet-epochs, --supernet-precision: no effect with --tables" in capsys.readouterr().err
 
 
+def test_settings_of_a_policy_that_nobody_asks_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With an agent that has none, one line names those that were typed."""
+    words = ("--tables", "shipped", "--policy-clip", "0.5", "--policy-share", "0.1", "--threads", "2")
+    assert main(["train", *SEARCH, *words, "--run", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().err
+    assert "--policy-share, --policy-clip: no effect with --agent random, which has no policy" in said
+    assert "--threads: no effect with --tables" in said
+
+
+def test_tables_that_lack_a_branch_are_refused_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its name and block; without that branch they can be searched."""
+    tables = random_tables(make_backbone("resnet8", (1, 16, 16), 10))
+    kept = ~((tables.row_location == 1) & (tables.row_branch == tables.branches.index("conv")))
+    names = ("confidence", "correct", "row_location", "row_branch", "row_bits", "temperatures")
+    path, run = tmp_path / "tables.npz", tmp_path / "run"
+    replace(tables, dataset="digits", **{name: getattr(tables, name)[kept] for name in names}).save(path)
+    line = refused(capsys, "train", *SEARCH, "--tables", str(path), "--run", str(run))
+    assert "found no 'conv' after block 1: measure them again with it, or leave it out with --branches" in line
+    assert not run.exists()
+    assert main(["train", *SEARCH, "--tables", str(path), "--run", str(run), "--branches", "linear,mlp"]) == 0
+
+
+def test_a_run_goes_on_with_other_processes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What changes no result may be another when a run is resumed; what a file of settings asks for may not."""
+    run, settings = str(tmp_path / "run"), tmp_path / "settings.json"
+    assert main(["train", *SEARCH, "--tables", "shipped", "--run", run]) == 0
+    (tmp_path / "run" / "search.json").unlink()
+    again = ("train", "--run", run, "--resume")
+    assert main([*again, "--workers", "1", "--backend-workers", "2"]) == 0
+    settings.write_text('{"search": {"budget": 100}}', encoding="utf-8")
+    line = refused(capsys, *again, "--config", str(settings), "--agent", "random")
+    assert "begun with other settings (search.budget: 20 -> 100)" in line
+
+
 def test_a_search_on_given_tables_says_that_nothing_is_verified(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

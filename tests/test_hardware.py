@@ -90,6 +90,20 @@ def _broken(tmp_path: Path, change: object) -> Path:
         (lambda d: d.update(allocations=[["core0"], ["core0"]]), "allocations must be sets of cores that differ"),
         (lambda d: d.update(clock_hz=float("inf")), "clock_hz must be more than 0, and finite, found inf"),
         (lambda d: d["core_types"]["edge_tpu"].update(clock_hz=-1.0), "clock_hz must be more than 0"),
+        (lambda d: d["dram"].update(read_pj=-7000.0), "dram: read_energy_j must be at least 0, and finite, found -7"),
+        (lambda d: d["dram"].update(granule_bits=0), "dram: granule_bits must be at least 1"),
+        (lambda d: d["core_types"]["edge_tpu"].update(clock_hz=0), "clock_hz must be more than 0, and finite, found 0"),
+        (
+            lambda d: d["core_types"]["edge_tpu"]["memories"][0].update(granule_bits=0),
+            "granule_bits must be at least 1",
+        ),
+        (lambda d: d["core_types"]["edge_tpu"]["memories"][0].update(read_pj=float("inf")), "read_energy_j must be at"),
+        (
+            lambda d: d["core_types"]["edge_tpu"]["memories"][0].update(size_bits=10**400),
+            "size_bits must be at most 900",
+        ),
+        (lambda d: d["core_types"]["edge_tpu"]["precisions"][8].update(mac_pj=float("inf")), "mac_energy_j must be at"),
+        (lambda d: d["core_types"]["edge_tpu"]["precisions"][8].update(throughput=float("inf")), "throughput must be"),
         (lambda d: d["core_types"]["edge_tpu"]["dataflow"].update(default={"D9": [["K", 8]]}), "array dimension must"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,10 @@ def test_an_error_names_the_key(data: Any, message: str) -> None:
         from_json(Whole, data, "f")
 
 
+TENS = (f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in pairwise("abcdefghij"))
+BILLIONS = "\n".join(["a: &a [x]", *TENS])
+
+
 @pytest.mark.parametrize("content", ["[" * 100_000, "9" * 5000, "{", "\udc80"], ids=["deep", "long", "cut", "bytes"])
 @pytest.mark.parametrize("read", [read_json, read_yaml])
 def test_what_cannot_be_parsed_is_one_line(read: Callable[[Path], Any], content: str, tmp_path: Path) -> None:
@@ -72,6 +77,32 @@ def test_what_cannot_be_parsed_is_one_line(read: Callable[[Path], Any], content:
     with pytest.raises(InputFileError, match=r"data: expected (JSON|YAML), found something else: ") as caught:
         read(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("a: &a [*a]", "100 levels"),
+        (BILLIONS, "more than 1,000,000 values"),
+        ("a: 1\nb: {c: 2, d: 3, c: 4}", "the key 'c' twice"),
+    ],
+    ids=["circle", "billions", "repeated key"],
+)
+def test_yaml_that_nobody_means_is_one_line(content: str, reason: str, tmp_path: Path) -> None:
+    """Aliases that stand for a circle or for billions of values are refused at once, and so is a repeated key."""
+    path = tmp_path / "data.yaml"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(InputFileError, match=reason) as caught:
+        read_yaml(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_aliases_may_stand_for_what_was_written_once(tmp_path: Path) -> None:
+    """Anchors, aliases and merged keys of ordinary files are read as YAML says."""
+    path = tmp_path / "data.yaml"
+    path.write_text("base: &base {x: 1, y: 2}\nmore: {<<: *base, y: 3}\nlist: [*base, *base]\n", encoding="utf-8")
+    found = read_yaml(path)
+    assert found == {"base": {"x": 1, "y": 2}, "more": {"x": 1, "y": 3}, "list": [{"x": 1, "y": 2}] * 2}
 
 
 def test_what_a_constructor_refuses_is_told_in_its_own_words() -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 import synthetic
 from eenn_rl.architecture import Architecture, Exit
+from eenn_rl.backbone import Backbone, Block, Layer
 from eenn_rl.errors import InvalidValueError
-from eenn_rl.space import BITS, BRANCH, CORE, LOCATION, SearchSpace
+from eenn_rl.space import BITS, BRANCH, CORE, LOCATION, MOST_EXITS, SearchSpace
 
 
 def every(space: SearchSpace, batch: int = 977) -> np.ndarray:
@@ -41,6 +42,16 @@ def test_size_is_exact_beyond_float_precision() -> None:
     ways = [1, 11, 55, 165, 330, 462, 462, 330]
     assert space.size == sum(count * inner**k for k, count in enumerate(ways)) * last
     assert space.size > 2**63
+
+
+def test_more_exits_than_thresholds_can_be_tuned_for_are_refused() -> None:
+    """Where there are blocks for them: up to 13 blocks may each have one."""
+    assert synthetic.space("mobilenetv2", max_exits=99).exit_slots <= MOST_EXITS
+    reads = ((), *((f"conv{block}",) for block in range(19)))
+    layers = [Layer(f"conv{block}", "conv", 1, 8, 8, (8, 8), (8, 8), reads=of) for block, of in enumerate(reads)]
+    deep = Backbone("deep", tuple(Block(layer.name, (layer,)) for layer in layers), (8, 8, 8), 10)
+    with pytest.raises(InvalidValueError, match="max_exits must be at most 13 with 20 blocks, found 14"):
+        SearchSpace(deep, synthetic.accelerator(), max_exits=14)
 
 
 def test_no_legal_genome_is_left_out() -> None:

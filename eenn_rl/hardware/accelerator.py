@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf
 from typing import Literal
 
 from eenn_rl.errors import check
+from eenn_rl.hardware.bounds import check_amount, check_count, check_positive
 from eenn_rl.hardware.core import CoreSpec
 from eenn_rl.hardware.memory import DramSpec
 
@@ -26,8 +26,8 @@ class LinkSpec:
 
     def __post_init__(self) -> None:
         where = f"link {self.sender} -> {self.receiver}: "
-        check(self.bandwidth_bits >= 1, where + "bandwidth_bits", self.bandwidth_bits, "at least 1")
-        check(self.energy_j_per_bit >= 0, where + "energy_j_per_bit", self.energy_j_per_bit, "at least 0")
+        check_count(self.bandwidth_bits, where + "bandwidth_bits")
+        check_amount(self.energy_j_per_bit, where + "energy_j_per_bit")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class AcceleratorSpec:
     def __post_init__(self) -> None:
         where = f"accelerator {self.name!r}: "
         names = [core.name for core in self.cores]
-        check(0 < self.clock_hz < inf, where + "clock_hz", self.clock_hz, "more than 0, and finite")
+        check_positive(self.clock_hz, where + "clock_hz")
         compute = self.compute_cores
         check(len(compute) >= 1, where + "cores", names, "at least one compute core")
         check(len(set(names)) == len(names), where + "cores", names, "names that differ")

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import inf, prod
+from math import prod
 from typing import Literal
 
 from eenn_rl.errors import check
+from eenn_rl.hardware.bounds import check_amount, check_count, check_positive
 from eenn_rl.hardware.memory import MemorySpec
 
 LOOPS = ("B", "G", "K", "C", "OX", "OY", "FX", "FY")
@@ -26,8 +27,8 @@ class Precision:
 
     def __post_init__(self) -> None:
         check(1 <= self.bits <= 32, "precision: bits", self.bits, "between 1 and 32")
-        check(self.mac_energy_j >= 0, f"precision {self.bits}: mac_energy_j", self.mac_energy_j, "at least 0")
-        check(self.throughput > 0, f"precision {self.bits}: throughput", self.throughput, "more than 0")
+        check_amount(self.mac_energy_j, f"precision {self.bits}: mac_energy_j")
+        check_positive(self.throughput, f"precision {self.bits}: throughput")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ArrayDimension:
     systolic: bool = False
 
     def __post_init__(self) -> None:
-        check(self.size >= 1, f"array dimension {self.name!r}: size", self.size, "at least 1")
+        check_count(self.size, f"array dimension {self.name!r}: size")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Unrolling:
 
     def __post_init__(self) -> None:
         check(self.loop in LOOPS, f"unrolling of {self.dimension}: loop", self.loop, "one of " + ", ".join(LOOPS))
-        check(self.size >= 1, f"unrolling of {self.dimension}: size", self.size, "at least 1")
+        check_count(self.size, f"unrolling of {self.dimension}: size")
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class OperatingPoint:
     clock_hz: float
 
     def __post_init__(self) -> None:
-        check(self.voltage_v > 0, f"operating point {self.name!r}: voltage_v", self.voltage_v, "more than 0")
-        check(self.clock_hz > 0, f"operating point {self.name!r}: clock_hz", self.clock_hz, "more than 0")
+        check_positive(self.voltage_v, f"operating point {self.name!r}: voltage_v")
+        check_positive(self.clock_hz, f"operating point {self.name!r}: clock_hz")
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class CoreSpec:
             self.supported_bits,
             "bit-widths in increasing order, each once",
         )
-        check(0 < self.clock_hz < inf, where + "clock_hz", self.clock_hz, "more than 0, and finite")
+        check_positive(self.clock_hz, where + "clock_hz")
         check(1 <= self.partial_sum_bits <= 64, where + "partial_sum_bits", self.partial_sum_bits, "between 1 and 64")
         check(0 <= self.point < max(1, len(self.points)), where + "point", self.point, "an index into points")
         names = {dimension.name for dimension in self.array}

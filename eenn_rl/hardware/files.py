@@ -146,13 +146,13 @@ def load_accelerator(name_or_path: str | Path, clock_hz: float | None = None) ->
 def _read(data: Any, path: Path, clock_hz: float | None) -> AcceleratorSpec:
     try:
         if is_stream(data) or is_core(data):
-            clock = clock_hz or float(data.get("clock_hz", 1e9))
+            clock = float(data.get("clock_hz", 1e9)) if clock_hz is None else clock_hz
             if is_core(data):
                 return read_zigzag(data, str(path), clock)
             return read_stream(data, str(path), path.parent, clock)
     except InvalidValueError as error:
         raise InputFileError(f"{path}: {error}") from None
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise InputFileError(f"{path}: expected ZigZag's or Stream's format, found something else: {error!r}") from None
     spec = read_own(data, str(path), clock_hz)
     for note in narrow_dataflows(spec):
@@ -172,7 +172,7 @@ def read_own(data: Any, source: str, clock_hz: float | None) -> AcceleratorSpec:
 
 
 def _build(spec: _Accelerator, clock_hz: float | None) -> AcceleratorSpec:
-    clock = clock_hz or spec.clock_hz
+    clock = spec.clock_hz if clock_hz is None else clock_hz
     for name, kind in spec.cores.items():
         if kind not in spec.core_types:
             raise unknown_name(f"core type of {name}", kind, spec.core_types)
@@ -220,7 +220,7 @@ def _core(name: str, core: _CoreType, clock_hz: float) -> CoreSpec:
         array=tuple(ArrayDimension(dimension, size) for dimension, size in core.array.items()),
         memories=tuple(_memory(memory, names) for memory in core.memories),
         precisions=tuple(Precision(bits, p.mac_pj * PICO, p.throughput) for bits, p in sorted(core.precisions.items())),
-        clock_hz=points[0].clock_hz if points else core.clock_hz or clock_hz,
+        clock_hz=points[0].clock_hz if points else clock_hz if core.clock_hz is None else core.clock_hz,
         dataflows=tuple(_dataflow(kinds, unrolling) for kinds, unrolling in core.dataflow.items()),
         partial_sum_bits=core.partial_sum_bits,
         points=points,
@@ -257,8 +257,8 @@ _WRITES = {"weight": ("from_high",), "input": ("from_high",), "output": ("from_h
 
 
 def _ports(memory: _Memory) -> tuple[PortSpec, ...]:
-    granule = memory.granule_bits or memory.bandwidth_bits
     width = memory.bandwidth_bits
+    granule = width if memory.granule_bits is None else memory.granule_bits
     reads = [(operand, d) for operand in memory.operands for d in _READS[operand]]
     writes = [(operand, d) for operand in memory.operands for d in _WRITES[operand]]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from eenn_rl.errors import check
+from eenn_rl.hardware.bounds import check_amount, check_count
 
 Operand = Literal["weight", "input", "output"]
 OPERANDS: tuple[Operand, ...] = ("weight", "input", "output")
@@ -33,7 +34,8 @@ class PortSpec:
     carries: tuple[Traffic, ...]
 
     def __post_init__(self) -> None:
-        check(self.granule_bits >= 1, f"port {self.name!r}: granule_bits", self.granule_bits, "at least 1")
+        check_count(self.granule_bits, f"port {self.name!r}: granule_bits")
+        check_count(self.bandwidth_bits, f"port {self.name!r}: bandwidth_bits")
         check(
             self.bandwidth_bits >= self.granule_bits,
             f"port {self.name!r}: bandwidth_bits",
@@ -62,9 +64,9 @@ class MemorySpec:
 
     def __post_init__(self) -> None:
         where = f"memory {self.name!r}: "
-        check(self.size_bits >= 1, where + "size_bits", self.size_bits, "at least 1")
-        check(self.read_energy_j >= 0, where + "read_energy_j", self.read_energy_j, "at least 0")
-        check(self.write_energy_j >= 0, where + "write_energy_j", self.write_energy_j, "at least 0")
+        check_count(self.size_bits, where + "size_bits")
+        check_amount(self.read_energy_j, where + "read_energy_j")
+        check_amount(self.write_energy_j, where + "write_energy_j")
         check(len(self.operands) >= 1, where + "operands", self.operands, "at least one operand")
 
 
@@ -84,8 +86,11 @@ class DramSpec:
     ports: tuple[PortSpec, ...] = ()
 
     def __post_init__(self) -> None:
-        check(self.bandwidth_bits >= 1, "dram: bandwidth_bits", self.bandwidth_bits, "at least 1")
-        check(self.granule_bits >= 1, "dram: granule_bits", self.granule_bits, "at least 1")
+        check_count(self.granule_bits, "dram: granule_bits")
+        check_count(self.bandwidth_bits, "dram: bandwidth_bits")
+        check_count(self.size_bits, "dram: size_bits")
+        check_amount(self.read_energy_j, "dram: read_energy_j")
+        check_amount(self.write_energy_j, "dram: write_energy_j")
 
     def seen_from(self, ratio: float) -> "DramSpec":
         """This memory in cycles of a core whose clock is `ratio` times slower than the accelerator's.

@@ -6,7 +6,7 @@ told otherwise. What a file asks for that the model lacks is noted, and becomes 
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import sqrt
+from math import inf, sqrt
 from typing import Any
 
 from eenn_rl.errors import InputFileError
@@ -90,9 +90,16 @@ def _shown(data: Any) -> str:
 
 def _number(data: Any, key: str, where: str, default: float | None = None) -> Any:
     value = data.get(key, default) if default is not None else _need(data, key, where)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise InputFileError(f"{where}: {key} must be a number of at least 0, found {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
+        raise InputFileError(f"{where}: {key} must be a number of at least 0, and finite, found {value!r}")
     return value
+
+
+def _whole(data: Any, key: str, where: str) -> int:
+    value = _number(data, key, where)
+    if value != int(value):
+        raise InputFileError(f"{where}: {key} must be a whole number, found {value!r}")
+    return int(value)
 
 
 def read_core(data: dict[str, Any], name: str, source: str, clock_hz: float, notes: list[str]) -> CoreSpec:
@@ -109,11 +116,16 @@ def read_core(data: dict[str, Any], name: str, source: str, clock_hz: float, not
         _memory(key, memory, f"{source}: memories.{key}", notes)
         for key, memory in _need(data, "memories", source).items()
     )
+    if not memories:
+        raise InputFileError(f"{source}: memories: expected at least one, found none")
     flow = data.get("dataflows")
     return CoreSpec(
         name,
         _kind(data),
-        tuple(ArrayDimension(str(n), int(s), n in systolic) for n, s in zip(names, sizes, strict=True)),
+        tuple(
+            ArrayDimension(str(n), _whole({"sizes": s}, "sizes", where), n in systolic)
+            for n, s in zip(names, sizes, strict=True)
+        ),
         memories,
         _precisions(array, where, notes),
         clock_hz,
@@ -174,7 +186,7 @@ def _memory(name: str, data: Any, where: str, notes: list[str]) -> MemorySpec:
         notes.append(f"{where}: no CACTI here: costed as {read:.3g} pJ per access, estimated from size and width")
     return MemorySpec(
         name,
-        int(_number(data, "size", where)),
+        _whole(data, "size", where),
         float(read) * PICO,
         float(write) * PICO,
         operands,
@@ -209,14 +221,20 @@ def _ports(data: dict[str, Any], where: str) -> Iterator[PortSpec]:
                 raise InputFileError(f"{here}: allocation must end in fh, tl, fl or th, found {text!r}")
             carries.append(Traffic(_operand(operand, here), _DIRECTIONS[direction]))
         yield PortSpec(
-            str(_need(port, "name", here)), port.get("type", "read_write"),
-            int(_number(port, "bandwidth_min", here)), int(_number(port, "bandwidth_max", here)), tuple(carries),
+            str(_need(port, "name", here)), _port_kind(port.get("type", "read_write"), here),
+            _whole(port, "bandwidth_min", here), _whole(port, "bandwidth_max", here), tuple(carries),
         )  # fmt: skip
+
+
+def _port_kind(kind: Any, where: str) -> Any:
+    if kind not in ("read", "write", "read_write"):
+        raise InputFileError(f"{where}: type must be read, write or read_write, found {kind!r}")
+    return kind
 
 
 def _old_ports(data: dict[str, Any], operands: tuple[Operand, ...], where: str) -> Iterator[PortSpec]:
     """Older notation: numbered ports of common widths, and per operand which port serves each direction."""
-    read, write = int(_number(data, "r_bw", where)), int(_number(data, "w_bw", where))
+    read, write = _whole(data, "r_bw", where), _whole(data, "w_bw", where)
     carries: dict[str, list[Traffic]] = {}
     given = _need(data, "ports", where)
     if len(given) != len(operands):
