@@ -5,6 +5,7 @@ usage or input, told in one line.
 """
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -65,10 +66,18 @@ def _dispatch(words: Sequence[str]) -> int:
     return verb.run(parser.parse_args(rest))
 
 
+def _replace_what_cannot_be_shown() -> None:
+    """A character that the terminal lacks is no reason to say nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     # Threads that spin while they wait slow a busy machine down thirtyfold; set before torch reads it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _replace_what_cannot_be_shown()
     try:
         return _dispatch(sys.argv[1:] if words is None else words)
     except EennError as error:
@@ -81,6 +90,10 @@ def main(words: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader went away: `eenn-rl show RUN | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as left:  # so rich ends a program whose reader went away
+        if left.code != 1:
+            raise
         return 0
     except OSError as error:
         line = _told(error)

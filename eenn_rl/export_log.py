@@ -13,6 +13,7 @@ from eenn_rl.errors import InputFileError, InvalidValueError, MissingDependencyE
 from eenn_rl.log_table import Column, table
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.replay.fault import executing
+from eenn_rl.run_folder import log_of
 from eenn_rl.trajectory import TrajectoryLog, open_log
 
 Kind = Literal["csv", "json", "parquet", "minari"]
@@ -30,17 +31,13 @@ def export_log(source: str | Path, kind: str, target: Path, progress: Progress |
     if target.exists():
         raise InvalidValueError(f"{target}: expected no file or folder, found one: choose another target")
     progress = progress or NullProgress()
-    path = _log_path(Path(source))
+    path = log_of(Path(source))
     with open_log(path) as log, executing(path):
         if kind == "minari":
             from eenn_rl.export_minari import write_minari
 
             return write_minari(log, target, progress)
         return _write(log, kind, target, progress)
-
-
-def _log_path(source: Path) -> Path:
-    return source / "trajectories.h5" if source.is_dir() else source
 
 
 def _write(log: TrajectoryLog, kind: str, target: Path, progress: Progress) -> int:

@@ -27,7 +27,8 @@ def read_arrays(
             handle.seek(0)
             arrays = _unpacked(handle, names) if size <= most_bytes else {}
     except Exception as error:  # noqa: BLE001 - archives, compressors and array headers each raise many kinds
-        raise InputFileError(f"{source}: expected {expected}, found something else: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputFileError(f"{source}: expected {expected}, found something else: {reason}") from None
     if size > most_bytes:
         raise InputFileError(f"{source}: expected {expected} of at most {most_bytes} bytes, found {size}")
     for name, array in arrays.items():

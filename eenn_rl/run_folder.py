@@ -125,6 +125,20 @@ def open_run(path: Path) -> tuple[RunFolder, Any]:
     return folder, read_json(folder.config)
 
 
+def log_of(path: Path) -> Path:
+    """The log that a user names by its file, or by its run folder; refused where that has none yet."""
+    if not path.is_dir():
+        return path
+    folder = RunFolder(path)
+    if not folder.trajectories.exists():
+        open_run(path)
+        raise InputFileError(
+            f"{path}: expected a run that has begun its search, found one before its phase {folder.phase!r}: "
+            f"continue it with eenn-rl train --run {path} --resume"
+        )
+    return folder.trajectories
+
+
 def new_run_path(seed: int) -> Path:
     """``runs/<time>-<seed>``, never one that exists."""
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{seed}"

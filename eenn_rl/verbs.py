@@ -31,7 +31,9 @@ def _train_options(parser: Parser) -> None:
 
     parser.add_argument("--run", type=Path, metavar="DIR", help="run folder (default: runs/<time>-<seed>, always new)")
     parser.add_argument(
-        "--resume", action="store_true", help="continue the run folder (the newest, if --run is absent)"
+        "--resume",
+        action="store_true",
+        help="continue the run folder (the newest, if --run is absent; one that is not there yet is begun)",
     )
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="start from this configuration (a run's config.json)"
@@ -90,7 +92,7 @@ def _show(arguments: Arguments) -> int:
 
 
 def _replay_options(parser: Parser) -> None:
-    parser.add_argument("file", type=Path, help="trajectories.h5")
+    parser.add_argument("file", type=Path, help="a log (trajectories.h5), or its run folder")
     parser.add_argument("--backend", metavar="NAME", help="cost the logged architectures by this backend instead")
     parser.add_argument("--accelerator", metavar="NAME|FILE", help="cost them on this accelerator instead")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the new costs (default: beside FILE)")
@@ -106,8 +108,9 @@ def _replay(arguments: Arguments) -> int:
     from eenn_rl.objective import Objective
     from eenn_rl.options import given
     from eenn_rl.replay import replay_file, rescore
+    from eenn_rl.run_folder import log_of
 
-    objective = given(arguments, Objective)
+    objective, log = given(arguments, Objective), log_of(arguments.file)
     with Display() as display:
         if arguments.backend is None and arguments.accelerator is None and not objective:
             if arguments.out is not None:
@@ -115,10 +118,10 @@ def _replay(arguments: Arguments) -> int:
                     f"replay --out {arguments.out}: expected --backend, --accelerator or another --objective, whose "
                     "scores it holds, found none: give one, or leave out --out"
                 )
-            result = replay_file(arguments.file, display)
+            result = replay_file(log, display)
             lines, status = result.lines(), result.exit_status
         else:
-            moved = rescore(arguments.file, arguments.backend, arguments.accelerator, arguments.out, display, objective)
+            moved = rescore(log, arguments.backend, arguments.accelerator, arguments.out, display, objective)
             lines, status = moved.lines(), 0
     print("\n".join(lines))
     return status

@@ -55,6 +55,7 @@ MISTAKES = {
     "no own backbone": (("train", "--backbone", "mine"), "(or give your own as package.module:function)"),
     "unknown agent": (("train", "--agent", "pppo"), "unknown agent 'pppo': did you mean ppo"),
     "no policy file": (("train", "--policy", "nope"), "nope: expected a policy file, found none"),
+    "folder for a policy": (("train", "--policy", "."), ": expected a policy (an .npz that `eenn-rl pretrain` wrote)"),
     "unfit policy": (("train", "--policy", "shipped", "--max-exits", "3"), "trained for exits 4, the problem has 3"),
     "policy without use": (("train", "--agent", "local", "--policy", "shipped"), "found agent local, which uses none"),
     "too much to exhaust": (("train", "--agent", "exhaustive"), "expected a budget of at least the"),
@@ -112,6 +113,31 @@ MISTAKES = {
     "no runs to resume": (("train", "--resume"), "--resume: expected a run in runs/, found none"),
     "nothing to resume from": (("verify", "no-such-run"), "no-such-run: expected a run folder"),
 }
+
+
+def test_the_package_can_be_run_as_a_module() -> None:
+    """``python -m eenn_rl`` is the command line."""
+    done = subprocess.run([sys.executable, "-m", "eenn_rl", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("eenn-rl ")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_what_a_terminal_cannot_show_is_replaced(encoding: str) -> None:
+    """Tables need box characters and signs beyond ASCII: where there are none, the numbers stand all the same."""
+    words = [sys.executable, "-m", "eenn_rl", "accelerators", "quad_edge_tpu"]
+    done = subprocess.run(words, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert b"sram_2MB" in done.stdout
+
+
+def test_a_reader_may_leave(tmp_path: Path) -> None:
+    """`eenn-rl show RUN | head -1` has done its job."""
+    run_folder = tmp_path / "run"
+    assert run("train", "--tables", "shipped", "--agent", "random", "--budget", "20", "--run", str(run_folder)) == 0
+    words = [sys.executable, "-m", "eenn_rl", "show", str(run_folder)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shown:
+        assert shown.stdout is not None
+        shown.stdout.close()
+        assert (shown.wait(), shown.stderr.read() if shown.stderr else b"") == (0, b"")
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from eenn_rl.errors import EennError
-from eenn_rl.run_folder import create_run, locked, open_run
+from eenn_rl.run_folder import create_run, locked, log_of, open_run
 
 
 def test_a_new_run_folder_holds_its_configuration(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_a_second_writer_is_refused_while_the_first_lives(tmp_path: Path) -> Non
     """Another process cannot lock the folder; after the first lets go it can."""
     folder = create_run(tmp_path / "a", {})
     code = (
-        "import sys; from pathlib import Path; from eenn_rl.run_folder import RunFolder, locked\n"
+        "import sys; from pathlib import Path; from eenn_rl.run_folder import log_of, RunFolder, locked\n"
         "with locked(RunFolder(Path(sys.argv[1]))): pass"
     )
     command = [sys.executable, "-c", code, str(folder.path)]
@@ -51,3 +51,15 @@ def test_a_second_writer_is_refused_while_the_first_lives(tmp_path: Path) -> Non
         refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "in use by another process" in refused.stderr
     subprocess.run(command, check=True)
+
+
+def test_a_log_is_named_by_its_folder_too(tmp_path: Path) -> None:
+    """A folder that has none yet says what brings it there; a file is itself."""
+    log = tmp_path / "run" / "trajectories.h5"
+    create_run(tmp_path / "run", {"seed": 1})
+    with pytest.raises(EennError, match="found one before its phase 'estimate': continue it with eenn-rl train"):
+        log_of(tmp_path / "run")
+    log.touch()
+    assert log_of(tmp_path / "run") == log_of(log) == log
+    with pytest.raises(EennError, match=r"holds no config\.json"):
+        log_of(tmp_path)
