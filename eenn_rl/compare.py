@@ -4,7 +4,6 @@ Each (agent, seed) is a search of its own in a fresh evaluator and leaves one JS
 not searched again. The summary is made from the files.
 """
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -14,20 +13,21 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from eenn_rl.compared import Compared, check_content, claim, content_of
 from eenn_rl.comparison import Cell, Row, best_known, hypervolume, improvements, summarise, table
 from eenn_rl.config import RunConfig
 from eenn_rl.errors import InputFileError, InvalidValueError, check
+from eenn_rl.evaluator import Evaluator
 from eenn_rl.options import option
-from eenn_rl.places import check_folder
 from eenn_rl.problem import make_evaluator
 from eenn_rl.progress import NullProgress, Progress
+from eenn_rl.run_folder import write_json
 from eenn_rl.search import AgentSettings
 from eenn_rl.serialization import from_json, read_json, to_json
+from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
 
 MOST_SEEDS = 10_000
-WITHOUT_EFFECT = ("workers", "backend_workers", "backend_memo")
-"""Settings of a problem that change no result: a comparison may go on with others."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def compare(
     searches = [_search_settings(config, agent, max(settings.budgets)) for agent in settings.agents]
     for each in searches:
         check_search(each, evaluator.space)
-    _claim(out, config, settings, tables)
+    _claim(out, config, settings, evaluator, progress)
     tables.save(out / "tables.npz")
     wanted = [(agent, seed) for seed in range(settings.seeds) for agent in settings.agents]
     _search_all(out, config, settings, [cell for cell in wanted if not _file(out, *cell).exists()], progress)
@@ -102,7 +102,7 @@ def compare(
     rows = tuple(summarise(cells, settings.budgets, best))
     policies = {each.agent: begun_with(each, evaluator.space) for each in searches}
     result = Comparison(best if isfinite(best) else None, evaluator.space.size, policies, rows, cells)
-    _write(out / "comparison.json", to_json(result))
+    write_json(out / "comparison.json", to_json(result))
     plot(out / "comparison.svg", cells, result.best_known)
     return result
 
@@ -135,37 +135,21 @@ def _file(out: Path, agent: str, seed: int) -> Path:
     return out / "cells" / f"{agent}-{seed}.json"
 
 
-def _claim(out: Path, config: RunConfig, settings: CompareSettings, tables: AccuracyTables) -> None:
-    """Write down which problem this folder compares on; a folder of another problem is refused.
+def _claim(out: Path, config: RunConfig, settings: CompareSettings, evaluator: Evaluator, progress: Progress) -> None:
+    """Write down which problem this folder compares on; a folder of another problem is refused."""
+    from eenn_agents.registry import uses_no_policy
 
-    Agents and seeds may be added to a comparison later; the problem, the policy and the budget may not change.
-    """
-    problem = _decisive({**to_json(config), "tables": tables.fingerprint, "budget": max(settings.budgets)})
-    path = out / "problem.json"
-    if path.exists():
-        if _decisive(read_json(path)) != problem:
-            raise InvalidValueError(
-                f"{out}: expected a new folder or this comparison's, found another's: choose another"
-            )
-        return
-    if out.is_dir() and any(out.iterdir()):
-        raise InvalidValueError(f"{out}: expected a new folder or a comparison's, found other files: choose another")
-    check_folder(out, "--out")
+    content = content_of(evaluator, _policy_digest(config, evaluator.space))
+    problem = Compared(config, evaluator.estimator.tables.fingerprint, max(settings.budgets), content)
+    claim(out, problem, progress, uses_policy=not all(map(uses_no_policy, settings.agents)))
     (out / "cells").mkdir(exist_ok=True)
-    _write(path, problem)
 
 
-def _decisive(problem: Any) -> Any:
-    """`problem`, from a file perhaps, without what changes no result."""
-    if not isinstance(problem, dict):
-        return problem
-    return {key: value for key, value in problem.items() if key not in WITHOUT_EFFECT}
+def _policy_digest(config: RunConfig, space: SearchSpace) -> str:
+    from eenn_agents.policy_file import digest_of
+    from eenn_envs.layout import layout_for
 
-
-def _write(path: Path, data: Any) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    return digest_of(config.search.policy, layout_for(space), space.backbone.name)
 
 
 def _read_cell(path: Path) -> Cell:
@@ -202,6 +186,7 @@ def _finished(
 
 def search_cell(out: Path, config: dict[str, Any], agent: str, seed: int, budget: int) -> None:
     """One agent's search with one seed on the problem in folder `out`; leaves its file there."""
+    from eenn_agents.registry import uses_no_policy
     from eenn_agents.search import search
 
     settings = from_json(RunConfig, config, "the comparison's configuration")
@@ -209,7 +194,8 @@ def search_cell(out: Path, config: dict[str, Any], agent: str, seed: int, budget
     if not tables.exists():
         raise InputFileError(f"{tables}: expected the comparison's tables, found none: start the comparison anew")
     evaluator = make_evaluator(settings, AccuracyTables.load(tables))
-    static = evaluator.static
+    space, static = evaluator.space, evaluator.static
+    check_content(out, space.accelerator, None if uses_no_policy(agent) else _policy_digest(settings, space))
     begun = time.perf_counter()
     result = search(agent, evaluator, _search_settings(settings, agent, budget), seed)
     wall_s = time.perf_counter() - begun
@@ -223,4 +209,4 @@ def search_cell(out: Path, config: dict[str, Any], agent: str, seed: int, budget
         hypervolume=hypervolume(history, static.estimate.accuracy, static.elp),
         wall_s=wall_s,
     )
-    _write(_file(out, agent, seed), to_json(cell))
+    write_json(_file(out, agent, seed), to_json(cell))

@@ -56,7 +56,7 @@ def _changed_parts(log: "TrajectoryLog", evaluator: "Evaluator") -> Iterator[str
     yield from (
         what
         for what, before, now in (
-            ("accelerator", _costed(logged.accelerator), _costed(here.accelerator)),
+            ("accelerator", costed(logged.accelerator), costed(here.accelerator)),
             ("backbone", logged.backbone, here.backbone),
             ("branches", logged.branches, here.branches),
             ("bits", logged.bits, here.bits),
@@ -68,7 +68,7 @@ def _changed_parts(log: "TrajectoryLog", evaluator: "Evaluator") -> Iterator[str
     )
 
 
-def _costed(accelerator: AcceleratorSpec) -> AcceleratorSpec:
+def costed(accelerator: AcceleratorSpec) -> AcceleratorSpec:
     """Without what no cost depends on."""
     cores = tuple(replace(core, source="") for core in accelerator.cores)
     return replace(accelerator, cores=cores, description="", source="", notes=())
@@ -80,17 +80,18 @@ def _changed_baselines(log: "TrajectoryLog", evaluator: "Evaluator") -> Iterator
 
     for network, here in baselines(evaluator).items():
         for name in ("energy_j", "latency_s", "accuracy"):
-            yield from _other(f"{name} of {network}", float(log.meta.baselines[network][name]), here[name])
+            yield from other_number(f"{name} of {network}", float(log.meta.baselines[network][name]), here[name])
 
 
 def _changed_costs(candidates: "Sequence[Candidate]", evaluations: "Sequence[Evaluation]") -> Iterator[str]:
     """Costs of the networks to verify that are others than the search left."""
     for rank, (candidate, evaluation) in enumerate(zip(candidates, evaluations, strict=True), start=1):
         for name in ("energy_j", "latency_s"):
-            yield from _other(f"{name} of #{rank}", getattr(candidate.predicted, name), getattr(evaluation, name))
+            yield from other_number(f"{name} of #{rank}", getattr(candidate.predicted, name), getattr(evaluation, name))
 
 
-def _other(what: str, before: float, now: float) -> Iterator[str]:
+def other_number(what: str, before: float, now: float) -> Iterator[str]:
+    """That `what` is another number, where it is."""
     if not isclose(before, now, rel_tol=SAME):
         yield f"{what} was {before:.6g}, is {now:.6g}"
 

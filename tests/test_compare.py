@@ -1,11 +1,17 @@
 """The comparison of agents on a real problem, end to end."""
 
 import json
+import os
+import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from eenn_rl import compare as compare_module
 from eenn_rl.cli import main
 from eenn_rl.compare import CompareSettings, compare
 from eenn_rl.config import RunConfig
@@ -14,6 +20,9 @@ from eenn_rl.search import AgentSettings
 from eenn_rl.tables import AccuracyTables
 from eenn_rl.zoo import make_backbone
 from logged_problem import random_tables
+from plugin_site import good_plugin, install
+from test_given_tables import refused
+from test_unchanged import write_accelerator
 
 SETTINGS = CompareSettings(agents=("local", "random"), budgets=(10, 40), seeds=2, workers=1)
 
@@ -145,3 +154,167 @@ def test_a_comparison_that_finds_nothing_feasible_says_so(
     assert found["best_known"] is None
     assert found["rows"][0]["rewards"]["3"] == {"median": None, "low": None, "high": None}
     assert "nan" not in (tmp_path / "out" / "comparison.svg").read_text()
+
+
+@pytest.fixture
+def words(tables: AccuracyTables, tmp_path: Path) -> tuple[str, ...]:
+    """The command of a comparison that takes a second, but for --out and --accelerator."""
+    tables.save(tmp_path / "tables.npz")
+    short = ("--agents", "random", "--budgets", "5", "--workers", "1")
+    return ("compare", "--tables", str(tmp_path / "tables.npz"), *short)
+
+
+def stamps(out: Path) -> list[int]:
+    """When each cell was written."""
+    return [path.stat().st_mtime_ns for path in sorted((out / "cells").iterdir())]
+
+
+def test_an_edited_accelerator_is_not_mixed_with_the_one_before(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Under the same path: one line, and no cell is searched; what no cost depends on may change."""
+    file, out = tmp_path / "edge.yaml", tmp_path / "out"
+    words = (*words, "--out", str(out), "--accelerator", write_accelerator(file))
+    assert main([*words, "--seeds", "1"]) == 0
+    write_accelerator(file, "clock_hz: 1.0e9", "clock_hz: 5e8")
+    line = refused(capsys, *words, "--seeds", "2")
+    assert "found another's (another accelerator; latency_s of static was" in line
+    assert "put back what was changed, or choose another" in line
+    assert len(stamps(out)) == 1
+    write_accelerator(file, "description: four", "description: now documented, four")
+    assert main([*words, "--seeds", "2"]) == 0
+    assert len(stamps(out)) == 2
+
+
+def test_an_accelerator_edited_while_a_comparison_goes_on_ends_it(
+    tables: AccuracyTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next search is refused, not made on another machine than the one before it."""
+    file, out = tmp_path / "edge.yaml", tmp_path / "out"
+    config, once = RunConfig(accelerator=write_accelerator(file)), compare_module.search_cell
+
+    def search_and_edit(*given: Any) -> None:
+        once(*given)
+        write_accelerator(file, "clock_hz: 1.0e9", "clock_hz: 5e8")
+
+    monkeypatch.setattr(compare_module, "search_cell", search_and_edit)
+    with pytest.raises(InvalidValueError, match=r"found another while it went on \(another accelerator\): put back"):
+        compare(config, tables, out, CompareSettings(("random",), (5,), 2, workers=1))
+    assert len(stamps(out)) == 1
+
+
+@pytest.mark.parametrize(("old", "new", "told"), [
+    ("energy + macs * 1e-12", "energy + macs * 2e-12", "energy_j of static was"),
+    ("costs, energy, latency = [], 0.0, 0.0", "costs, energy, latency = [], 0.0, 1e-9 * (len(workload.stages) - 1)",
+     "latency_s of sample 1 was"),
+])  # fmt: skip
+def test_another_cost_model_is_not_mixed_with_the_one_before(
+    old: str, new: str, told: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A backend that was changed under its name, seen by static networks or by those with early exits alone."""
+    source = good_plugin()
+    site = install(tmp_path / "site", "chip", {"chip": "chip"}, {"chip": source})
+    assert old in source
+
+    def compared() -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        command = [sys.executable, "-m", "eenn_rl.cli", *words, "--out", str(tmp_path / "out"), "--backend", "chip"]
+        return subprocess.run([*command, "--seeds", "1"], capture_output=True, text=True, check=False, env=environment)
+
+    assert compared().returncode == 0
+    (site / "chip.py").write_text(source.replace(old, new))
+    done = compared()
+    assert done.returncode == 2, done.stderr
+    assert f"found another's ({told}" in done.stderr
+
+
+def test_another_policy_in_the_same_file_is_refused(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As soon as an agent began with one; the same policy is welcome from any file, and to agents without any."""
+    shipped = resources.files("eenn_agents") / "policies" / "resnet8.npz"
+    with np.load(str(shipped)) as file:
+        arrays = dict(file)
+    mine, other = tmp_path / "mine.npz", tmp_path / "other.npz"
+    mine.write_bytes(shipped.read_bytes())
+    np.savez(other, **arrays)
+    words = (*words, "--out", str(tmp_path / "out"), "--seeds", "1")
+    assert main(list(words)) == 0
+    both = (*words, "--agents", "ppo,random")
+    assert main([*both, "--policy", str(mine)]) == 0
+    before = stamps(tmp_path / "out")
+    assert main([*both, "--policy", "shipped"]) == 0
+    assert main(list(words)) == 0
+    mine.write_bytes(other.read_bytes())
+    assert "found another's (another policy)" in refused(capsys, *both, "--policy", str(mine))
+    assert stamps(tmp_path / "out") == before
+
+
+def test_a_comparison_goes_on_from_every_directory(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The accelerator's file may be named by any of its paths, or lie somewhere else by now."""
+    work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
+    for folder in (work, elsewhere):
+        folder.mkdir()
+    monkeypatch.chdir(work)
+    write_accelerator(Path("edge.yaml"))
+    assert main([*words, "--out", "out", "--accelerator", "edge.yaml", "--seeds", "1"]) == 0
+    before = stamps(work / "out")
+    assert json.loads(Path("out/problem.json").read_text())["accelerator"] == str(work / "edge.yaml")
+    assert main([*words, "--out", "out", "--accelerator", "../work/edge.yaml", "--seeds", "1"]) == 0
+    monkeypatch.chdir(elsewhere)
+    assert main([*words, "--out", "../work/out", "--accelerator", str(work / "edge.yaml"), "--seeds", "1"]) == 0
+    (work / "edge.yaml").rename("moved.yaml")
+    assert main([*words, "--out", "../work/out", "--accelerator", "moved.yaml", "--seeds", "1"]) == 0
+    assert stamps(work / "out") == before
+
+
+def begun_before(out: Path, **changes: Any) -> None:
+    """Let the comparison in `out` look as an earlier eenn-rl left it."""
+    problem = json.loads((out / "problem.json").read_text())
+    del problem["content"]
+    (out / "problem.json").write_text(json.dumps({**problem, "workers": 2, **changes}))
+
+
+def test_a_comparison_begun_before_goes_on_and_keeps_what_it_finds(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It kept paths alone: where they are the same it goes on, says what nobody knows, and is held to what it found."""
+    monkeypatch.chdir(tmp_path)
+    write_accelerator(Path("edge.yaml"))
+    words = (*words, "--out", "out", "--seeds", "1")
+    assert main([*words, "--accelerator", "edge.yaml"]) == 0
+    before, edge = stamps(Path("out")), str(Path("edge.yaml").resolve())
+    begun_before(Path("out"), accelerator="edge.yaml")
+    assert f"(accelerator: {edge} -> None)" in refused(capsys, *words)
+    assert main([*words, "--accelerator", edge]) == 0
+    assert "whether they changed since is unknown" in capsys.readouterr().err
+    assert stamps(Path("out")) == before
+    assert main([*words, "--accelerator", edge]) == 0
+    assert "is unknown" not in capsys.readouterr().err
+    write_accelerator(Path("edge.yaml"), "clock_hz: 1.0e9", "clock_hz: 5e8")
+    assert "another accelerator" in refused(capsys, *words, "--accelerator", edge)
+
+
+def test_a_comparison_begun_before_keeps_its_policy(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where it first goes on with agents that use none."""
+    words, both = (*words, "--out", str(tmp_path / "out"), "--seeds", "1"), ("--agents", "ppo,random")
+    assert main([*words, *both]) == 0
+    begun_before(tmp_path / "out")
+    assert main(list(words)) == 0
+    assert "(another policy)" in refused(capsys, *words, *both, "--policy", "untrained")
+    assert main([*words, *both]) == 0
+
+
+@pytest.mark.parametrize("content", ["[]", '{"budget": 5}', '{"tables": "x", "budget": 5, "colour": 1}', "{"])
+def test_a_damaged_problem_is_one_line(
+    content: str, words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names the file."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "problem.json").write_text(content)
+    assert "problem.json: " in refused(capsys, *words, "--out", str(tmp_path / "out"))

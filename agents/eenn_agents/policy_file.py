@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import resources
+from importlib.resources.abc import Traversable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -134,13 +136,30 @@ def _weights(path: Path, layout: Layout) -> dict[str, npt.NDArray[np.float32]]:
     return weights
 
 
+def _shipped_file(backbone: str) -> Traversable:
+    return resources.files("eenn_agents") / "policies" / f"{backbone}.npz"
+
+
 def shipped_policy(backbone: str) -> Policy | None:
     """The policy that comes with the package for `backbone`; None where there is none."""
-    source = resources.files("eenn_agents") / "policies" / f"{backbone}.npz"
+    source = _shipped_file(backbone)
     if not source.is_file():
         return None
     with resources.as_file(source) as path:
         return load_policy(path)
+
+
+def digest_of(wanted: str | None, layout: Layout, backbone: str) -> str:
+    """What the setting `policy` stands for now, the same for the same content: a SHA-256 of the file behind it.
+
+    `untrained` where nothing is; as it was asked for where it is no file, as of an agent that has names of its own.
+    """
+    if wanted in (None, "shipped"):
+        if policy_for(None, layout, backbone) is None:
+            return "untrained"
+        return sha256(_shipped_file(backbone).read_bytes()).hexdigest()
+    path = Path(str(wanted))
+    return sha256(path.read_bytes()).hexdigest() if path.is_file() else str(wanted)
 
 
 def policy_for(wanted: str | None, layout: Layout, backbone: str, otherwise: str = "use `untrained`") -> Policy | None:
