@@ -19,6 +19,7 @@ from eenn_rl.config import RunConfig
 from eenn_rl.errors import InputFileError, InvalidValueError, check
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.options import option
+from eenn_rl.places import check_folder
 from eenn_rl.problem import make_evaluator
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.run_folder import write_json
@@ -142,7 +143,7 @@ def _claim(out: Path, config: RunConfig, settings: CompareSettings, evaluator: E
     content = content_of(evaluator, _policy_digest(config, evaluator.space))
     problem = Compared(config, evaluator.estimator.tables.fingerprint, max(settings.budgets), content)
     claim(out, problem, progress, uses_policy=not all(map(uses_no_policy, settings.agents)))
-    (out / "cells").mkdir(exist_ok=True)
+    check_folder(out / "cells", "--out")
 
 
 def _policy_digest(config: RunConfig, space: SearchSpace) -> str:

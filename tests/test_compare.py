@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib import resources
@@ -269,6 +270,16 @@ def test_a_comparison_goes_on_from_every_directory(
     (work / "edge.yaml").rename("moved.yaml")
     assert main([*words, "--out", "../work/out", "--accelerator", "moved.yaml", "--seeds", "1"]) == 0
     assert stamps(work / "out") == before
+
+
+def test_a_comparison_that_lost_its_cells_searches_them_again(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Also where the whole folder of them is gone."""
+    out = tmp_path / "out"
+    words = (*words, "--out", str(out), "--seeds", "1")
+    assert main(list(words)) == 0
+    shutil.rmtree(out / "cells")
+    assert main(list(words)) == 0
+    assert len(stamps(out)) == 1
 
 
 def begun_before(out: Path, **changes: Any) -> None:
