@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from itertools import product
 from math import isfinite
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from eenn_rl.compared import Compared, check_content, claim, content_of
 from eenn_rl.comparison import Cell, Row, best_known, hypervolume, improvements, summarise, table
 from eenn_rl.config import RunConfig
-from eenn_rl.errors import InputFileError, InvalidValueError, check
+from eenn_rl.errors import EennError, InputFileError, InvalidValueError, check
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.options import option
 from eenn_rl.places import check_folder
@@ -96,9 +97,7 @@ def compare(
         check_search(each, evaluator.space)
     _claim(out, config, settings, evaluator, progress)
     tables.save(out / "tables.npz")
-    wanted = [(agent, seed) for seed in range(settings.seeds) for agent in settings.agents]
-    _search_all(out, config, settings, [cell for cell in wanted if not _file(out, *cell).exists()], progress)
-    cells = tuple(_read_cell(_file(out, agent, seed)) for agent, seed in sorted(wanted, key=_by_agent(settings)))
+    cells = _cells(out, config, settings, progress)
     best = max(best_known(cells), optimum if optimum is not None else best_known(cells))
     rows = tuple(summarise(cells, settings.budgets, best))
     policies = {each.agent: begun_with(each, evaluator.space) for each in searches}
@@ -106,6 +105,15 @@ def compare(
     write_json(out / "comparison.json", to_json(result))
     plot(out / "comparison.svg", cells, result.best_known)
     return result
+
+
+def _cells(out: Path, config: RunConfig, settings: CompareSettings, progress: Progress) -> tuple[Cell, ...]:
+    """Every cell, by agent; those that are there are read before any other is searched."""
+    wanted, budget = list(product(settings.agents, range(settings.seeds))), max(settings.budgets)
+    there = {cell: _read_cell(out, *cell, budget) for cell in wanted if _file(out, *cell).exists()}
+    missing = sorted((cell for cell in wanted if cell not in there), key=lambda cell: cell[1])
+    _search_all(out, config, settings, missing, progress)
+    return tuple(there[cell] if cell in there else _read_cell(out, *cell, budget) for cell in wanted)
 
 
 def _check_policy(config: RunConfig, settings: CompareSettings) -> None:
@@ -126,10 +134,6 @@ def _search_settings(config: RunConfig, agent: str, budget: int) -> AgentSetting
 
     policy = None if uses_no_policy(agent) else config.search.policy
     return replace(config.search, agent=agent, budget=budget, policy=policy)
-
-
-def _by_agent(settings: CompareSettings) -> Any:
-    return lambda cell: (settings.agents.index(cell[0]), cell[1])
 
 
 def _file(out: Path, agent: str, seed: int) -> Path:
@@ -153,8 +157,17 @@ def _policy_digest(config: RunConfig, space: SearchSpace) -> str:
     return digest_of(config.search.policy, layout_for(space), space.backbone.name)
 
 
-def _read_cell(path: Path) -> Cell:
-    return from_json(Cell, read_json(path), str(path))
+def _read_cell(out: Path, agent: str, seed: int, budget: int) -> Cell:
+    """The cell in its file; refused where it is not one of this search."""
+    path = _file(out, agent, seed)
+    try:
+        cell = from_json(Cell, read_json(path), str(path))
+        check(cell.agent == agent, f"{path}: agent", cell.agent, repr(agent))
+        check(cell.seed == seed, f"{path}: seed", cell.seed, str(seed))
+        check(cell.evaluations <= budget, f"{path}: evaluations", cell.evaluations, f"at most {budget}, the budget")
+    except EennError as error:
+        raise InputFileError(f"{error}: delete that file to search it again") from None
+    return cell
 
 
 def _search_all(

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
 
+from eenn_rl.errors import check
 from eenn_rl.search import History
 
 SHARES = (0.95, 0.97, 0.99)
@@ -29,6 +32,17 @@ class Cell:
     feasible_share: float
     hypervolume: float
     wall_s: float
+
+    def __post_init__(self) -> None:
+        check(self.seed >= 0, "seed", self.seed, "at least 0")
+        check(self.evaluations >= 0, "evaluations", self.evaluations, "at least 0")
+        counts = [0, *(count for count, _ in self.improvements), self.evaluations + 1]
+        rewards = [-inf, *(reward for _, reward in self.improvements), inf]
+        rising = all(a < b for each in (counts, rewards) for a, b in pairwise(each))
+        check(rising, "improvements", self.improvements, f"finite and rising within {self.evaluations} evaluations")
+        check(0 <= self.feasible_share <= 1, "feasible_share", self.feasible_share, "between 0 and 1")
+        for name in ("hypervolume", "wall_s"):
+            check(0 <= getattr(self, name) < inf, name, getattr(self, name), "at least 0 and finite")
 
     @property
     def best(self) -> float:

@@ -282,6 +282,35 @@ def test_a_comparison_that_lost_its_cells_searches_them_again(words: tuple[str, 
     assert len(stamps(out)) == 1
 
 
+@pytest.mark.parametrize(("changes", "told"), [
+    ({"agent": "local"}, "agent must be 'random', found 'local'"),
+    ({"seed": 1}, "seed must be 0, found 1"),
+    ({"evaluations": 6}, "evaluations must be at most 5, the budget, found 6"),
+    ({"evaluations": -1}, "evaluations must be at least 0, found -1"),
+    ({"improvements": [[1, 0.5], [6, 0.7]]}, "improvements must be finite and rising within 5 evaluations"),
+    ({"improvements": [[1, 0.5], [2, 0.4]]}, "improvements must be finite and rising within 5 evaluations"),
+    ({"improvements": [[0, 0.5]]}, "improvements must be finite and rising within 5 evaluations"),
+    ({"improvements": [[1, float("nan")]]}, "improvements must be finite and rising within 5 evaluations"),
+    ({"feasible_share": 1.5}, "feasible_share must be between 0 and 1, found 1.5"),
+    ({"wall_s": float("inf")}, "wall_s must be at least 0 and finite, found inf"),
+    ({"hypervolume": None}, "hypervolume: Input should be a valid number"),
+    ({"colour": "red"}, "unknown key 'colour'"),
+])  # fmt: skip
+def test_a_cell_that_is_not_its_searchs_is_refused(
+    changes: dict[str, Any], told: str, words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line that names its file, before anything else is searched."""
+    cells = tmp_path / "out" / "cells"
+    words = (*words, "--out", str(tmp_path / "out"))
+    assert main([*words, "--seeds", "1"]) == 0
+    cell = cells / "random-0.json"
+    cell.write_text(json.dumps({**json.loads(cell.read_text()), **changes}))
+    line = refused(capsys, *words, "--seeds", "2")
+    assert f"{cell}: {told}" in line
+    assert line.endswith("delete that file to search it again")
+    assert [path.name for path in cells.iterdir()] == ["random-0.json"]
+
+
 def begun_before(out: Path, **changes: Any) -> None:
     """Let the comparison in `out` look as an earlier eenn-rl left it."""
     problem = json.loads((out / "problem.json").read_text())
