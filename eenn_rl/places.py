@@ -1,4 +1,4 @@
-"""check_file, check_folder: whether what a long job is to leave can be written at all, asked before it begins."""
+"""check_file, check_folder, check_apart: whether what a long job is to leave can be written, asked before it begins."""
 
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -7,8 +7,21 @@ from eenn_rl.errors import InvalidValueError
 
 
 def check_file(path: Path, option: str) -> None:
-    """Make the folder of `path`, which the user gave by `option`; raises `InvalidValueError` where none can be made."""
+    """Make the folder of `path`, which the user gave by `option`; raises `InvalidValueError` where none can be made.
+
+    Likewise where `path` is a folder itself.
+    """
+    if path.is_dir():
+        raise InvalidValueError(f"{option} {path}: expected a file, found a folder: add a file's name")
     _check(path.parent, path, option)
+
+
+def check_apart(first: Path, option: str, second: Path, other_option: str) -> None:
+    """Refuse two options that name one file, however each spells it: what is written last would be all that stays."""
+    if first.resolve() == second.resolve():
+        raise InvalidValueError(
+            f"{other_option} {second}: expected another file than {option}'s, found the same: choose two names"
+        )
 
 
 def check_folder(path: Path, option: str) -> None:

@@ -14,7 +14,7 @@ from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.objective import Objective
 from eenn_rl.options import option
-from eenn_rl.places import check_file
+from eenn_rl.places import check_apart, check_file
 from eenn_rl.plugins import backend_maker
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.randomised import core_pool, random_accelerator, random_objective
@@ -153,11 +153,13 @@ def pretrain(
     """Train a policy on random accelerators, with accuracies from `tables` and the settings' `more_tables`.
 
     It is written to `out` (.npz). Raises `InputFileError` for tables that do not offer the same choices, and
-    `InvalidValueError` before the first update where `out` or `checkpoint` cannot be written.
+    `InvalidValueError` before the first update where `out` or `checkpoint` cannot be written, or are one file.
     """
     from eenn_agents.policy_file import save_policy
     from eenn_agents.pretraining import Pretraining
 
+    if checkpoint is not None:
+        check_apart(out, "--out", checkpoint, "--checkpoint")
     settings = settings or PretrainSettings()
     every = [tables, *_further(tables, settings.more_tables)]
     fingerprints = [each.fingerprint for each in every]

@@ -90,6 +90,18 @@ MISTAKES = {
         ("pretrain", "--out", "x.npz", "--checkpoint", "/dev/null/x.pt"),
         "--checkpoint /dev/null/x.pt: expected a place that can be written to",
     ),
+    "checkpoint in a folder's place": (
+        ("pretrain", "--out", "x.npz", "--checkpoint", "."),
+        "--checkpoint .: expected a file, found a folder: add a file's name",
+    ),
+    "policy in its checkpoint's place": (
+        ("pretrain", "--out", "x.npz", "--checkpoint", "x.npz"),
+        "--checkpoint x.npz: expected another file than --out's, found the same: choose two names",
+    ),
+    "policy in its checkpoint's place, otherwise spelt": (
+        ("pretrain", "--out", "x.npz", "--checkpoint", "no/../x.npz"),
+        "--checkpoint no/../x.npz: expected another file than --out's",
+    ),
     "comparison nowhere": (("compare", "--out", "/dev/null"), "--out /dev/null: expected a place that can be written"),
     "comparison nowhere to be made": (("compare", "--out", "/dev/null/x"), "--out /dev/null/x: expected a place that"),
     "negative clip": (

@@ -366,6 +366,21 @@ def test_further_tables_must_offer_the_same_choices(tmp_path: Path) -> None:
         pretrain(first, tmp_path / "other.npz", replace(settings, more_tables=(str(tmp_path / "deeper.npz"),)))
 
 
+def test_a_policy_and_its_checkpoint_are_two_files(tmp_path: Path) -> None:
+    """Two names of one file are refused too, before anything is trained; and a folder is no file."""
+    tables = measured_problem.tables(make_backbone("resnet8", (1, 16, 16)))
+    one, other = tmp_path / "one.npz", tmp_path / "other.npz"
+    one.write_bytes(b"mine")
+    other.symlink_to(one)
+    for checkpoint in (one, other, tmp_path / "x" / ".." / "one.npz"):
+        with pytest.raises(InvalidValueError, match="expected another file than --out's, found the same"):
+            pretrain(tables, one, SMALL, checkpoint=checkpoint)
+    assert one.read_bytes() == b"mine"
+    for out, checkpoint in ((tmp_path, one), (tmp_path / "new.npz", tmp_path)):
+        with pytest.raises(InvalidValueError, match="expected a file, found a folder: add a file's name"):
+            pretrain(tables, out, SMALL, checkpoint=checkpoint)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
