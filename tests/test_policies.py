@@ -29,6 +29,7 @@ from eenn_rl.pretrain import PretrainSettings, RandomProblems, pretrain
 from eenn_rl.progress import NullProgress
 from eenn_rl.randomised import core_pool, random_accelerator, random_objective
 from eenn_rl.search import AgentSettings
+from eenn_rl.serialization import to_json
 from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
 from eenn_rl.zoo import BACKBONES, make_backbone
@@ -249,6 +250,68 @@ def test_resumed_pretraining_equals_an_uninterrupted_one(tmp_path: Path) -> None
         assert np.array_equal(weight, resumed.weights[name]), name
     with pytest.raises(InputFileError, match="found another's"):
         Pretraining(make_problem, SMALL, 4).run(NullProgress(), tmp_path / "pretrain.pt")
+
+
+def test_a_pretraining_that_stopped_goes_on_to_its_end(tmp_path: Path) -> None:
+    """From the checkpoint that it left after three updates: the same weights as without a stop. It never goes back."""
+    path = tmp_path / "pretrain.pt"
+    whole = Pretraining(make_problem, SMALL, 3).run(NullProgress(), None)
+    stopped = Pretraining(make_problem, replace(SMALL, stop_after=3), 3).run(NullProgress(), path)
+    assert stopped.info.trained["done"] == 3
+    resumed = Pretraining(make_problem, SMALL, 3).run(NullProgress(), path)
+    assert resumed.info.trained["done"] == SMALL.updates
+    for name, weight in whole.weights.items():
+        assert np.array_equal(weight, resumed.weights[name]), name
+    with pytest.raises(InputFileError, match=r"a checkpoint of at most 3 updates, .* found one of 6: stop later"):
+        Pretraining(make_problem, replace(SMALL, stop_after=3), 3).run(NullProgress(), path)
+
+
+def test_a_checkpoint_of_before_goes_on(tmp_path: Path) -> None:
+    """It held every setting, where it stops and the policy's path included."""
+    from eenn_agents import checkpoint as files
+
+    path, stopping = tmp_path / "pretrain.pt", replace(SMALL, stop_after=3)
+    Pretraining(make_problem, stopping, 3).run(NullProgress(), path)
+    state = files.load(path)
+    del state["identity"]["policy"]
+    state["identity"]["settings"] = to_json(stopping)
+    files.save(path, state)
+    assert Pretraining(make_problem, SMALL, 3).run(NullProgress(), path).info.trained["done"] == SMALL.updates
+
+
+def test_a_checkpoint_knows_the_policy_that_it_began_with(policy_path: Path, tmp_path: Path) -> None:
+    """By its content: the file may be named otherwise, and may not hold another policy."""
+    settings = replace(SMALL, policy=str(policy_path), varied_tables=False, stop_after=1)
+    path, other = tmp_path / "pretrain.pt", tmp_path / "other.npz"
+    other.write_bytes(policy_path.read_bytes())
+    Pretraining(make_problem, settings, 1).run(NullProgress(), path)
+    settings = replace(settings, policy=str(other), stop_after=2)
+    Pretraining(make_problem, settings, 1).run(NullProgress(), path)
+    model, evaluator = untrained(seed=7)
+    save_policy(other, policy_of(model, layout_for(evaluator.space), "resnet8", {"updates": 0}))
+    with pytest.raises(
+        InputFileError, match=r"found another's \(policy\): use the same options, or another --checkpoint"
+    ):
+        Pretraining(make_problem, settings, 1).run(NullProgress(), path)
+
+
+def test_another_checkpoint_is_told_by_what_differs(policy_path: Path, tmp_path: Path) -> None:
+    """Nobody is sent to delete a file that is something else: it may be a policy, or a search's checkpoint."""
+    from eenn_agents.search import search
+
+    path = tmp_path / "pretrain.pt"
+    Pretraining(make_problem, replace(SMALL, stop_after=1), 3).run(NullProgress(), path)
+    with pytest.raises(InputFileError, match=r"found another's \(episodes, learning rate, seed\): use the same"):
+        Pretraining(make_problem, replace(SMALL, episodes=5, learning_rate=0.1), 4).run(NullProgress(), path)
+    search("random", Synthetic(synthetic.quad()), AgentSettings(budget=4), 0, checkpoint=tmp_path / "search.pt")
+    with pytest.raises(
+        InputFileError, match=r"found another's \(not of a pretraining, or of another version\): use the same"
+    ):
+        Pretraining(make_problem, SMALL, 3).run(NullProgress(), tmp_path / "search.pt")
+    with pytest.raises(
+        InputFileError, match=r"expected a pretraining checkpoint, found .*: use another --checkpoint, or"
+    ):
+        Pretraining(make_problem, SMALL, 3).run(NullProgress(), policy_path)
 
 
 def test_a_policy_that_sees_prospects_serves_proposals_and_searches(tmp_path: Path) -> None:

@@ -91,15 +91,18 @@ def save(path: Path, state: dict[str, Any]) -> None:
     os.replace(unfinished, path)  # noqa: PTH105  (Path.replace is the same call; this reads as what it is)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """What `save` wrote; raises `InputFileError` for anything else."""
+def load(path: Path, job: str = "search", otherwise: str = "") -> dict[str, Any]:
+    """What `save` wrote; raises `InputFileError` for anything else.
+
+    `job` is what it is a checkpoint of, `otherwise` what there is to do but to delete it.
+    """
     try:
         state = _unpack(torch.load(path, weights_only=True))
+        found = None if isinstance(state, dict) else f"a {type(state).__name__}"
     except Exception as error:  # noqa: BLE001  (torch raises whatever a stranger's bytes provoke)
+        state, found = {}, f"something else ({type(error).__name__})"
+    if found is not None:
         raise InputFileError(
-            f"{path}: expected a search checkpoint, found something else ({type(error).__name__}): delete it to start "
-            "the search anew"
-        ) from None
-    if not isinstance(state, dict):
-        raise InputFileError(f"{path}: expected a search checkpoint, found a {type(state).__name__}: delete it")
-    return state
+            f"{path}: expected a {job} checkpoint, found {found}: {otherwise}delete it to start the {job} anew"
+        )
+    return dict(state)

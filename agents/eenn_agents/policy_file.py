@@ -154,6 +154,8 @@ def digest_of(wanted: str | None, layout: Layout, backbone: str) -> str:
 
     `untrained` where nothing is; as it was asked for where it is no file, as of an agent that has names of its own.
     """
+    if wanted == "untrained":
+        return wanted
     if wanted in (None, "shipped"):
         if policy_for(None, layout, backbone) is None:
             return "untrained"

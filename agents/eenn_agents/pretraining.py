@@ -7,7 +7,7 @@ propose at once.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import count
@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from eenn_agents import checkpoint as files
 from eenn_agents.climbing import climbed
 from eenn_agents.model import Episodes, EpisodicPPO, build_model, joined, played
-from eenn_agents.policy_file import Policy, policy_for, policy_of
+from eenn_agents.policy_file import Policy, digest_of, policy_for, policy_of
 from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import layout_for
 from eenn_envs.vector import EENNVectorEnv
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 SAVE_EVERY_S = 8.0
 PATIENCE = 200
 """Random problems in a row that may fail: a rare machine cannot run the network; a backend may know none of them."""
+NOT_DECISIVE = ("stop_after", "more_tables", "policy")
+"""Settings that a checkpoint may be continued with others of: where it stops, and paths, whose content is compared."""
 T = TypeVar("T")
 MakeProblem = Callable[[int], "Evaluator"]
 """The problem of a number: the same number, the same problem."""
@@ -83,7 +85,8 @@ class Pretraining:
         self._lessons: dict[int, _Lesson | EennError] = {}
         first = self._first()
         self.backbone = first.space.backbone.name
-        begun = policy_for(settings.policy or "untrained", layout_for(first.space), self.backbone)
+        wanted, layout = settings.policy or "untrained", layout_for(first.space)
+        begun, self._begun = policy_for(wanted, layout, self.backbone), digest_of(wanted, layout, self.backbone)
         prospects = begun is None or begun.info.layout.prospects
         if settings.varied_tables and not prospects:
             raise InvalidValueError(
@@ -168,7 +171,8 @@ class Pretraining:
     def run(self, progress: Progress, checkpoint: Path | None) -> Policy:
         """All updates that are left, in one thread as in `search`; saved in `checkpoint` every ten seconds at least."""
         if checkpoint is not None and checkpoint.exists():
-            self.restore(files.load(checkpoint), checkpoint)
+            stored = files.load(checkpoint, "pretraining", "use another --checkpoint, or ")
+            self.restore(stored, checkpoint)
         progress.phase("pretrain", self._settings.last_update)
         with threads(1), threadpool_limits(1):
             self._update_until_done(progress, checkpoint)
@@ -197,8 +201,10 @@ class Pretraining:
         return policy_of(self.model, self.layout, self.backbone, trained)
 
     def _identity(self) -> dict[str, Any]:
-        identity = {"settings": to_json(self._settings), "seed": self._seed, "backbone": self.backbone}
-        return {**identity, "tables": list(self._tables)}
+        """What decides each update: no end, and no path whose content stands here itself."""
+        settings = {key: value for key, value in to_json(self._settings).items() if key not in NOT_DECISIVE}
+        identity = {"settings": settings, "seed": self._seed, "backbone": self.backbone, "tables": list(self._tables)}
+        return {**identity, "policy": self._begun}
 
     def state(self) -> dict[str, Any]:
         """All that decides how this goes on."""
@@ -211,10 +217,42 @@ class Pretraining:
         }
 
     def restore(self, state: dict[str, Any], path: Path) -> None:
-        """Continue from `state`; refused where it is another pretraining's."""
-        if state.get("identity") != self._identity():
-            raise InputFileError(f"{path}: expected the checkpoint of this pretraining, found another's: delete it")
-        self._state = _State(*state["progress"])
+        """Continue from `state`; refused where it is another pretraining's, or further than this one is to go."""
+        found = list(_differing(_as_today(state.get("identity"), self._begun, self._settings), self._identity()))
+        if found:
+            raise InputFileError(
+                f"{path}: expected the checkpoint of this pretraining, found another's ({', '.join(found)}): use the "
+                "same options, or another --checkpoint"
+            )
+        progress = _State(*state["progress"])
+        if progress.update > self._settings.last_update:
+            raise InputFileError(
+                f"{path}: expected a checkpoint of at most {self._settings.last_update} updates, after which this "
+                f"pretraining stops, found one of {progress.update}: stop later, or use another --checkpoint"
+            )
+        self._state = progress
         self._generator.set_state(state["generator"])
         self.model.policy.load_state_dict(state["policy"])
         self.model.policy.optimizer.load_state_dict(state["optimiser"])
+
+
+def _as_today(identity: Any, policy: str, settings: "PretrainSettings") -> Any:
+    """A stored identity as `_identity` makes it; earlier ones held every setting, and of a policy its path alone."""
+    if not isinstance(identity, dict) or not isinstance(identity.get("settings"), dict):
+        return identity
+    stored = identity["settings"]
+    known = {key: value for key, value in stored.items() if key not in NOT_DECISIVE}
+    same = "policy" not in identity and stored.get("policy") == settings.policy
+    return {"policy": policy if same else None, **identity, "settings": known}
+
+
+def _differing(before: Any, now: dict[str, Any]) -> Iterator[str]:
+    """The names of what is not the same in a stored identity."""
+    if not isinstance(before, dict) or before.keys() != now.keys():
+        yield "not of a pretraining, or of another version"
+        return
+    for name, value in now.items():
+        if isinstance(value, dict):
+            yield from _differing(before[name], value)
+        elif before[name] != value:
+            yield name.replace("_", " ")
