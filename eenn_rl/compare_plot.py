@@ -1,6 +1,7 @@
 """The picture of a comparison, as SVG: best feasible reward by distinct evaluations, median and quartiles."""
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 
 class _Axes:
     def __init__(self, most: int, low: float, high: float) -> None:
-        self.most, self.low, self.high = most, low, max(high, low + 1e-9)
+        self.most, self.low, self.high = most, low, high
 
     def x(self, evaluations: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * float(np.log10(max(evaluations, 1)) / np.log10(max(self.most, 2)))
@@ -26,9 +27,7 @@ class _Axes:
 
 def plot(path: Path, cells: Sequence[Cell], best: float | None) -> None:
     """Write the picture; the horizontal axis is logarithmic, the dashed line the best known reward, if there is one."""
-    most = max(cell.evaluations for cell in cells)
-    top = 1.0 if best is None else best
-    axes = _Axes(most, min(0.0, top), top + 0.05 * abs(top))
+    axes = _axes(cells, best)
     parts = [
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" '
@@ -47,9 +46,17 @@ def plot(path: Path, cells: Sequence[Cell], best: float | None) -> None:
         y = TOP + 18 * number + 10
         parts.append(
             f'<line x1="{WIDTH - RIGHT + 12}" x2="{WIDTH - RIGHT + 34}" y1="{y}" y2="{y}" stroke="{colour}" '
-            f'stroke-width="2"/><text x="{WIDTH - RIGHT + 40}" y="{y + 4}">{agent}</text>'
+            f'stroke-width="2"/><text x="{WIDTH - RIGHT + 40}" y="{y + 4}">{escape(agent)}</text>'
         )
     path.write_text("\n".join([*parts, "</svg>"]), encoding="utf-8")
+
+
+def _axes(cells: Sequence[Cell], best: float | None) -> _Axes:
+    """From 0, or below the least reward where that is negative, to a little above the best."""
+    top = 1.0 if best is None else best
+    low = min([0.0, top, *(reward for cell in cells for _, reward in cell.improvements)])
+    margin = 0.05 * ((top - low) or abs(top) or 1.0)
+    return _Axes(max([1, *(cell.evaluations for cell in cells)]), low - margin if low < 0 else low, top + margin)
 
 
 def _grid(axes: _Axes) -> list[str]:
@@ -64,10 +71,11 @@ def _grid(axes: _Axes) -> list[str]:
         x = axes.x(10**power)
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#ddd"/>')
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{10**power:,}</text>')
+    digits = max(2, 1 - int(np.floor(np.log10(axes.high - axes.low))))
     for reward in np.linspace(axes.low, axes.high, 6):
         y = axes.y(float(reward))
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{reward:.2f}</text>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{reward:.{digits}f}</text>')
     return parts
 
 

@@ -1,5 +1,6 @@
 """What a comparison counts: improvements, shares, hypervolume, medians; and the verb itself, on shared cells."""
 
+import re
 from pathlib import Path
 from xml.parsers import expat
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from eenn_rl.compare import CompareSettings
-from eenn_rl.compare_plot import plot
+from eenn_rl.compare_plot import BOTTOM, HEIGHT, TOP, plot
 from eenn_rl.comparison import Cell, Spread, hypervolume, improvements, quantiles, spread, summarise, table
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.search import History
@@ -95,6 +96,48 @@ def test_the_plot_is_an_svg_with_every_agent(tmp_path: Path) -> None:
     parser.CharacterDataHandler = texts.append
     parser.Parse((tmp_path / "x.svg").read_bytes(), True)
     assert {"ppo", "local"} <= set(texts)
+
+
+def drawn(path: Path, cells: list[Cell], best: float | None) -> dict[str, list[float]]:
+    """The heights of each element's points in the picture, by its name; of `polyline` those of every agent's median."""
+    plot(path, cells, best)
+    found: dict[str, list[float]] = {}
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        pairs = [pair.split(",") for pair in attributes.get("points", "").split()]
+        found.setdefault(name, []).extend(float(y) for _, y in pairs)
+        if "stroke-dasharray" in attributes:
+            found["best"] = [float(attributes["y1"])]
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = start
+    parser.Parse(path.read_bytes(), True)
+    return found
+
+
+@pytest.mark.parametrize("best", [-0.2, 0.0, 1.0])
+def test_the_plot_shows_rewards_below_zero_and_below_the_best(best: float, tmp_path: Path) -> None:
+    """In proportion, within the frame, and none on top of another; also where the best is negative or 0."""
+    found = drawn(tmp_path / "x.svg", [cell("a", 0, (1, best - 2), (10, best - 1), (50, best))], best)
+    low, middle, high = sorted(set(found["polyline"]), reverse=True)
+    assert HEIGHT - BOTTOM > low > middle > high > TOP
+    assert low - middle == pytest.approx(middle - high, abs=0.2)
+    assert found["best"] == [high]
+
+
+@pytest.mark.parametrize("best", [-0.2, 0.0])
+def test_the_plot_of_one_reward_has_a_height(best: float, tmp_path: Path) -> None:
+    """Where nothing better than the first was found there is still a line, and every label of the axis is another."""
+    found = drawn(tmp_path / "x.svg", [cell("a", 0, (1, best))], best)
+    assert HEIGHT - BOTTOM >= found["polyline"][0] > TOP
+    labels = re.findall(r'text-anchor="end">(.*?)<', (tmp_path / "x.svg").read_text())
+    assert len(set(labels)) == len(labels) == 6
+
+
+def test_the_plot_of_agents_that_propose_nothing_is_empty(tmp_path: Path) -> None:
+    """Also of one whose name is no plain text: the picture is well-formed."""
+    found = drawn(tmp_path / "x.svg", [cell("a<&b", 0, evaluations=0)], None)
+    assert found["polyline"] == []
 
 
 def test_settings_refuse_an_agent_named_twice() -> None:
