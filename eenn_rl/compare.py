@@ -7,6 +7,7 @@ not searched again. The summary is made from the files.
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from itertools import product
 from math import isfinite
@@ -193,6 +194,11 @@ def _finished(
             for future in as_completed(futures):
                 future.result()
                 yield futures[future]
+        except BrokenProcessPool:
+            raise EennError(
+                f"{out}: expected every search's process to finish, found one that was killed or ended itself (perhaps "
+                "memory ran out): start it again, which continues it, with fewer --workers if need be"
+            ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

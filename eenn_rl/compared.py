@@ -73,6 +73,11 @@ def _costs(evaluator: "Evaluator") -> Iterator[tuple[str, float | None]]:
             yield f"{name} of sample {number + 1}", value if isfinite(value) else None
 
 
+def holds_comparison(out: Path) -> bool:
+    """Whether folder `out` holds a comparison already."""
+    return (out / FILE).exists()
+
+
 def claim(out: Path, here: Compared, progress: Progress, *, uses_policy: bool) -> None:
     """Write down in folder `out` that it compares on `here`; one of another problem, or with other files, is refused.
 
@@ -80,14 +85,18 @@ def claim(out: Path, here: Compared, progress: Progress, *, uses_policy: bool) -
     with it, may not change.
     """
     path = out / FILE
-    if not path.exists() and out.is_dir() and any(out.iterdir()):
+    if not holds_comparison(out) and out.is_dir() and any(out.iterdir()):
         raise InvalidValueError(f"{out}: expected a new folder or a comparison's, found other files: choose another")
-    problem = _continued(out, _read(path), here, progress, uses_policy) if path.exists() else _begun(here, uses_policy)
+    problem = (
+        _continued(out, _read(path), here, progress, uses_policy)
+        if holds_comparison(out)
+        else _as_used(here, uses_policy)
+    )
     check_folder(out, "--out")
     write_json(path, _written(problem))
 
 
-def _begun(here: Compared, uses_policy: bool) -> Compared:
+def _as_used(here: Compared, uses_policy: bool) -> Compared:
     """`here` with its policy only where an agent begins with it."""
     if here.content is None or uses_policy:
         return here
@@ -96,7 +105,7 @@ def _begun(here: Compared, uses_policy: bool) -> Compared:
 
 def _continued(out: Path, stored: Compared, here: Compared, progress: Progress, uses_policy: bool) -> Compared:
     """What `out` says from now on: as it was `stored`, with what nobody knew then; refused where `here` is another."""
-    found = list(_contradictions(stored, _begun(here, uses_policy)))
+    found = list(_contradictions(stored, _as_used(here, uses_policy)))
     if found:
         raise InvalidValueError(
             f"{out}: expected a new folder or this comparison's, found another's ({'; '.join(found)}): put back what "

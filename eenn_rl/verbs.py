@@ -212,6 +212,7 @@ _COMPARED_POLICY = (
 
 def _compare(arguments: Arguments) -> int:
     from eenn_rl.compare import CompareSettings, compare
+    from eenn_rl.compared import holds_comparison
     from eenn_rl.display import Display
     from eenn_rl.options import given
     from eenn_rl.problem import broken_promises, make_evaluator, tables_or_shipped
@@ -220,8 +221,9 @@ def _compare(arguments: Arguments) -> int:
     config = _problem(arguments)
     settings = from_json(CompareSettings, given(arguments, CompareSettings), "options")
     tables = tables_or_shipped(config)
+    known = holds_comparison(arguments.out)
     with Display() as display:
-        for line in () if arguments.out.exists() else broken_promises(config, make_evaluator(config, tables).space):
+        for line in () if known else broken_promises(config, make_evaluator(config, tables).space):
             display.note(line)
         print(compare(config, tables, arguments.out, settings, display))
     return 0

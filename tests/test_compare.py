@@ -230,6 +230,19 @@ def test_another_cost_model_is_not_mixed_with_the_one_before(
     assert f"found another's ({told}" in done.stderr
 
 
+def test_a_search_whose_process_is_killed_is_one_line(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the system does when memory runs out; the comparison can be continued."""
+    kill = "if multiprocessing.parent_process(): os.kill(os.getpid(), 9)\n        costs, energy, latency"
+    source = "import multiprocessing, os\n" + good_plugin().replace("costs, energy, latency", kill, 1)
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "chip", {"chip": "chip"}, {"chip": source}))
+    words = (*words, "--out", str(tmp_path / "out"), "--backend", "chip", "--seeds", "2")
+    line = refused(capsys, *words, "--workers", "2")
+    assert "found one that was killed or ended itself (perhaps memory ran out): start it again, which con" in line
+    assert main([*words, "--workers", "1"]) == 0
+
+
 def test_another_policy_in_the_same_file_is_refused(
     words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

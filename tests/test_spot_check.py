@@ -134,6 +134,7 @@ def test_training_and_comparing_begin_with_a_warning(
 ) -> None:
     """One line on stderr and in the log that names the backend, the promise and the kit; the search goes on."""
     monkeypatch.syspath_prepend(broken_site(tmp_path, CHEAPER))
+    (tmp_path / "comparison").mkdir()
     tables = str(tmp_path / "tables.npz")
     given = {"tables": tables, "backend": "broken", "search": {"budget": 20, "agent": "random"}}
     folder = train(given, run=tmp_path / "run", resume=False, config=None)
