@@ -84,16 +84,13 @@ def claim(out: Path, here: Compared, progress: Progress, *, uses_policy: bool) -
     Agents and seeds may be added to a comparison later; the problem, the budget, and the policy once an agent began
     with it, may not change.
     """
-    path = out / FILE
-    if not holds_comparison(out) and out.is_dir() and any(out.iterdir()):
+    problem = _as_used(here, uses_policy)
+    if holds_comparison(out):
+        problem = _continued(out, _read(out / FILE), here, progress, uses_policy)
+    elif out.is_dir() and any(out.iterdir()):
         raise InvalidValueError(f"{out}: expected a new folder or a comparison's, found other files: choose another")
-    problem = (
-        _continued(out, _read(path), here, progress, uses_policy)
-        if holds_comparison(out)
-        else _as_used(here, uses_policy)
-    )
     check_folder(out, "--out")
-    write_json(path, _written(problem))
+    write_json(out / FILE, _written(problem))
 
 
 def _as_used(here: Compared, uses_policy: bool) -> Compared:
