@@ -61,7 +61,10 @@ class Card:
 
 @dataclass(frozen=True, eq=False)
 class RunReport:
-    """One run. `floor` is the accuracy that the search had to keep on validation; None without a static network."""
+    """One run. `floor` is the accuracy that the search had to keep on validation; None without a static network.
+
+    `branches` are those that the logged genomes count by: the space's, which need not be all that the tables have.
+    """
 
     path: Path
     config: dict[str, Any]
@@ -75,6 +78,7 @@ class RunReport:
     seeds: dict[str, int]
     versions: dict[str, str]
     backend: dict[str, str]
+    branches: tuple[str, ...]
     tables: dict[str, Any]
     fingerprint: str
     results: Results | None
@@ -115,6 +119,7 @@ def gather(path: Path) -> RunReport:
         seeds=dict(meta.seeds),
         versions=dict(meta.versions),
         backend=dict(meta.backend),
+        branches=tuple(map(str, meta.space["branches"])),
         tables=dict(meta.tables_info),
         fingerprint=meta.fingerprint,
         results=run.results,

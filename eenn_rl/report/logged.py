@@ -201,7 +201,7 @@ def _preferences(genomes: npt.NDArray[np.int16], windows: list[tuple[int, int]],
     """For each kind of decision the names of its choices and their shares in each window."""
     blocks = [str(block["name"]) for block in meta.backbone["blocks"]]
     branches = [str(name) for name in meta.space["branches"]]
-    bits = [int(value) for value in meta.space["bits"]]
+    bits = sorted(int(value) for value in meta.space["bits"])
     cores = _allocation_names(meta.accelerator)
     location, branch = genomes[:, :, 0], genomes[:, :, 1]
     early = (location >= 0) & (location < len(blocks) - 1)

@@ -146,11 +146,10 @@ def _constraints(objective: Objective) -> str:
 
 def _front_table(run: RunReport, chosen: Chosen) -> Markup:
     blocks, cores = names_of(run.backbone, run.accelerator)
-    branches = [str(name) for name in run.tables.get("branches", ())]
     cloud, rows = chosen.cloud, chosen.fronts["elp"].tolist()
     told = [
         (percent(cloud.accuracy[row], 2), elp(cloud.elp[row]), energy(cloud.energy_j[row]),
-         latency(cloud.latency_s[row]), genome_text(cloud.genomes[row].tolist(), blocks, branches, cores))
+         latency(cloud.latency_s[row]), genome_text(cloud.genomes[row].tolist(), blocks, run.branches, cores))
         for row in rows[:ROWS]
     ]  # fmt: skip
     more = f", the first {ROWS}" if len(rows) > ROWS else ""
@@ -218,7 +217,7 @@ def _data(run: RunReport, chosen: Chosen, prefix: str) -> Markup:
         **cloud_data(chosen),
         "blocks": blocks,
         "cores": cores,
-        "branches": list(run.tables.get("branches", ())),
+        "branches": list(run.branches),
         "exits": int(run.logged.cloud.genomes.shape[1]),
         "measures": [[m.field, m.unit] for m in MEASURES],
     }
