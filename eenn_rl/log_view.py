@@ -21,7 +21,7 @@ _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 
 @dataclass(frozen=True)
 class Points:
-    """What a plot draws in one colour."""
+    """What a plot draws in one colour; points without a finite place are left out."""
 
     x: Floats
     y: Floats
@@ -30,6 +30,7 @@ class Points:
 
 def plot(layers: list[Points], title: str, x_label: str, y_label: str) -> Text:
     """Points on common axes; later layers over earlier ones. Ranges are those of the data."""
+    layers = [_placed(layer) for layer in layers]
     xs, ys = (np.concatenate([getattr(layer, axis) for layer in layers]) for axis in ("x", "y"))
     text = Text(f"{title}\n", style="bold")
     if not len(xs):
@@ -53,6 +54,11 @@ def plot(layers: list[Points], title: str, x_label: str, y_label: str) -> Text:
     return text.append(" " * (margin + 2) + ends[0] + middle + ends[1] + "\n", style="not bold")
 
 
+def _placed(layer: Points) -> Points:
+    known = np.isfinite(layer.x) & np.isfinite(layer.y)
+    return Points(layer.x[known], layer.y[known], layer.style)
+
+
 def _places(values: Floats, low: float, high: float, count: int) -> npt.NDArray[np.int64]:
     """The dot of each value, 0..count-1."""
     span = high - low
@@ -65,7 +71,8 @@ def best_so_far(log: TrajectoryLog) -> tuple[Floats, Floats]:
     columns = log.columns("feasible", "elp_reduction")
     if not len(log):
         return np.zeros(0), np.zeros(0)
-    best = np.maximum.accumulate(np.where(columns["feasible"], columns["elp_reduction"], -np.inf))
+    counted = columns["feasible"] & np.isfinite(columns["elp_reduction"])
+    best = np.maximum.accumulate(np.where(counted, columns["elp_reduction"], -np.inf))
     known = np.flatnonzero(np.isfinite(best))
     return (known + 1).astype(np.float64), 100 * best[known]
 
@@ -118,7 +125,7 @@ def _numbers(log: TrajectoryLog) -> list[str]:
     top = log.top(1, by="elp_reduction")
     share = f"{100 * log.columns('feasible')['feasible'].mean():.1f}" if len(log) else "-"
     found = ["-", "-", "-"]
-    if len(top):
+    if len(top) and len(best):
         accuracy = 100 * float(log.columns("accuracy")["accuracy"][top[0]])
         reached = int(episodes[int(np.argmax(best >= best[-1] - 0.01 * abs(best[-1])))])
         found = [f"{best[-1]:.2f}", f"{accuracy:.2f}", f"{reached:,}"]

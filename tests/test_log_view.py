@@ -46,6 +46,14 @@ def test_points_are_drawn_where_they_belong() -> None:
     assert lines[-1].split() == ["0", "x", "5"]
 
 
+def test_what_has_no_finite_place_is_not_drawn() -> None:
+    """Numbers of a damaged log, or of a network without a cost, leave the others where they are."""
+    odd = Points(np.array([2.0, np.inf, np.nan]), np.array([np.nan, 1.0, np.inf]), "cyan")
+    sound = Points(np.array([0.0, 5.0]), np.array([1.0, 3.0]), "cyan")
+    assert plot([odd, sound], "Title", "x", "y") == plot([sound], "Title", "x", "y")
+    assert "nothing to draw yet" in plot([odd], "Title", "x", "y").plain
+
+
 def test_a_log_and_two_logs_are_shown(log: Path, tmp_path: Path) -> None:
     """One log shows its curve and front; two show their numbers side by side, and whether they are comparable."""
     assert "on the Pareto front" in drawn(log_view(log))

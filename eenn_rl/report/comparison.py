@@ -61,7 +61,7 @@ def fronts_figure(names: Sequence[str], runs: Sequence[RunReport]) -> Drawing:
     drawing = Drawing(900, 430, "The runs' fronts: accuracy against energy-latency product", "A line per run.")
     fronts = []
     for run in runs:
-        cloud = run.logged.cloud.take(np.flatnonzero(run.logged.cloud.feasible))
+        cloud = run.logged.cloud.take(np.flatnonzero(run.logged.cloud.feasible & run.logged.cloud.drawable))
         rows = staircase(cloud.accuracy, cloud.elp)
         fronts.append((100 * cloud.accuracy[rows], cloud.elp[rows] * measure.factor))
     marks = [

@@ -39,24 +39,29 @@ MEASURES = (
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """What is drawn of a cloud: `cloud` [m], each for `stands_for` [m] of `total`; `fronts` are rows, by measure."""
+    """What is drawn of a cloud: `cloud` [m], each for `stands_for` [m] of `total`; `fronts` are rows, by measure.
+
+    `costless` of the `total` can be drawn nowhere: the backend failed on them.
+    """
 
     cloud: Cloud
     stands_for: npt.NDArray[np.int64]
     total: int
+    costless: int
     fronts: dict[str, npt.NDArray[np.intp]]
 
 
 def choose(cloud: Cloud) -> Chosen:
     """Thin the cloud, never its fronts (those of the feasible ones, for each measure)."""
-    feasible = np.flatnonzero(cloud.feasible)
+    drawable = cloud.drawable
+    feasible = np.flatnonzero(cloud.feasible & drawable)
     fronts = {
         m.field: feasible[staircase(cloud.accuracy[feasible], getattr(cloud, m.field)[feasible])] for m in MEASURES
     }
     keep = np.unique(np.concatenate(list(fronts.values()))).astype(np.intp)
     rows, stands_for = thinned(cloud, keep, MOST_POINTS, tuple(m.field for m in MEASURES))
     places = {name: np.searchsorted(rows, found) for name, found in fronts.items()}
-    return Chosen(cloud.take(rows), stands_for, len(cloud), places)
+    return Chosen(cloud.take(rows), stands_for, len(cloud), int((~drawable).sum()), places)
 
 
 def front_figure(run: RunReport, chosen: Chosen, measure: Measure, number: str = "") -> Drawing:
@@ -153,7 +158,7 @@ def _points(drawing: Drawing, area: Frame, chosen: Chosen, measure: Measure) -> 
     cloud, on_front = chosen.cloud, set(chosen.fronts[measure.field].tolist())
     cost = getattr(cloud, measure.field) * measure.factor
     for feasible in (False, True):  # feasible ones on top
-        for row in np.flatnonzero((cloud.feasible == feasible) & (cost > 0)).tolist():
+        for row in np.flatnonzero(cloud.feasible == feasible).tolist():
             if row not in on_front:
                 kind = "feasible" if feasible else "infeasible"
                 drawing.add(Dot(kind, area.x(100 * cloud.accuracy[row]), area.y(cost[row]), 2.4, row=row))
@@ -231,7 +236,7 @@ def cloud_data(chosen: Chosen) -> dict[str, Sequence[Any]]:
     """What a page needs to tell of any drawn point, as flat lists."""
     cloud = chosen.cloud
     return {
-        "genome": cloud.genomes.reshape(len(cloud), -1).tolist(),
+        "genome": [genome.ravel().tolist() for genome in cloud.genomes],
         "feasible": cloud.feasible.astype(int).tolist(),
         "accuracy": np.round(100 * cloud.accuracy, 2).tolist(),
         **{m.field: _short(getattr(cloud, m.field) * m.factor) for m in MEASURES},
@@ -240,4 +245,4 @@ def cloud_data(chosen: Chosen) -> dict[str, Sequence[Any]]:
 
 
 def _short(values: npt.NDArray[np.float64]) -> list[float]:
-    return [float(f"{value:.4g}") if np.isfinite(value) else 0.0 for value in values.tolist()]
+    return [float(f"{value:.4g}") for value in values.tolist()]

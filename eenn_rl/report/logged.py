@@ -33,6 +33,13 @@ class Cloud:
     def __len__(self) -> int:
         return len(self.accuracy)
 
+    @property
+    def drawable(self) -> npt.NDArray[np.bool_]:
+        """Which have a place on logarithmic axes of cost: none that the backend failed on, whose costs are infinite."""
+        places = [np.isfinite(cost) & (cost > 0) for cost in (self.energy_j, self.latency_s, self.elp)]
+        found: npt.NDArray[np.bool_] = np.logical_and.reduce([np.isfinite(self.accuracy), *places])
+        return found
+
     def take(self, rows: Indices) -> "Cloud":
         """Some of them."""
         return Cloud(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
@@ -86,9 +93,8 @@ class Logged:
 
 
 def staircase(accuracy: Floats, cost: Floats) -> Indices:
-    """The Pareto front of high accuracy and low cost, by falling accuracy; of equal points the first."""
-    known = np.flatnonzero(np.isfinite(accuracy) & np.isfinite(cost))
-    order = known[np.lexsort((known, cost[known], -accuracy[known]))]
+    """The Pareto front of high accuracy and low cost, both finite, by falling accuracy; of equal points the first."""
+    order = np.lexsort((np.arange(len(cost)), cost, -accuracy))
     if not len(order):
         return order
     lowest = np.minimum.accumulate(cost[order])
@@ -100,11 +106,11 @@ def staircase(accuracy: Floats, cost: Floats) -> Indices:
 def thinned(cloud: Cloud, keep: Indices, most: int, measures: tuple[str, ...]) -> tuple[Indices, npt.NDArray[np.int64]]:
     """Rows to draw, and how many each stands for: one per cell of a grid, the cells as small as `most` allows.
 
-    The grid lies over accuracy and the logarithm of each of `measures` in turn, for feasible and infeasible ones apart;
-    rows in `keep` are always drawn.
+    Of those that can be drawn at all. The grid lies over accuracy and the logarithm of each of `measures` in turn, for
+    feasible and infeasible ones apart; rows in `keep` are always drawn.
     """
-    valid = np.isfinite(cloud.accuracy) & (cloud.elp > 0)
-    rows = np.flatnonzero(valid)
+    drawable = cloud.drawable
+    rows = np.flatnonzero(drawable)
     if len(rows) <= most:
         return rows, np.ones(len(rows), np.int64)
     for cells in (240, 200, 160, 128, 100, 80, 64, 48, 32, 16):
@@ -113,13 +119,13 @@ def thinned(cloud: Cloud, keep: Indices, most: int, measures: tuple[str, ...]) -
             chosen = np.union1d(chosen, _by_cell(cloud, rows, cells, measure)[0])
         if len(chosen) <= most:
             break
-    drawn = np.union1d(chosen, keep[valid[keep]])
+    drawn = np.union1d(chosen, keep[drawable[keep]])
     return drawn, counts[np.searchsorted(rows, drawn)]
 
 
 def _by_cell(cloud: Cloud, rows: Indices, cells: int, measure: str) -> tuple[Indices, npt.NDArray[np.int64]]:
     """The first row of each cell, and for every row how many share its cell."""
-    x, y = cloud.accuracy[rows], np.log(np.maximum(getattr(cloud, measure)[rows], 1e-300))
+    x, y = cloud.accuracy[rows], np.log(getattr(cloud, measure)[rows])
     key = (_cell(x, cells) * cells + _cell(y, cells)) * 2 + cloud.feasible[rows]
     first = np.full(2 * cells * cells, -1, np.intp)
     first[key[::-1]] = np.arange(len(key) - 1, -1, -1)  # the last to be written is the first of its cell
@@ -161,7 +167,8 @@ def _reasons(log: "TrajectoryLog", failing: Indices) -> tuple[tuple[str, int], .
 
 def _policy(log: "TrajectoryLog", cloud: Cloud, meta: Any) -> Policy | None:
     updates = log.updates()
-    known = updates["evaluations"] <= len(cloud)  # a search that is going on may be ahead of its episodes
+    # A search that is going on may be ahead of its episodes.
+    known = (updates["evaluations"] <= len(cloud)) & np.isfinite(updates["entropy"])
     evaluations, entropy = updates["evaluations"][known], updates["entropy"][known]
     if not len(evaluations):
         return None

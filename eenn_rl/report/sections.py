@@ -101,7 +101,8 @@ def _missed(static: StaticResult) -> str:
 
 def _front_section(run: RunReport, chosen: Chosen, prefix: str) -> Markup:
     if not len(chosen.cloud):
-        return tag("section", tag("h2", "Accuracy against cost"), tag("p", "Nothing is logged yet.", class_="missing"))
+        told = f"Nothing to draw:{_costless(chosen)}" if chosen.total else "Nothing is logged yet."
+        return tag("section", tag("h2", "Accuracy against cost"), tag("p", told, class_="missing"))
     switches: list[object] = []
     plots = []
     for measure in MEASURES:
@@ -111,22 +112,36 @@ def _front_section(run: RunReport, chosen: Chosen, prefix: str) -> Markup:
         switches.append(tag("label", measure.label, for_=name))
         svg = render(front_figure(run, chosen, measure), f"{prefix}-front-{measure.field}")
         plots.append(tag("div", tag("div", Markup(svg), class_="scroll"), class_=f"plot {measure.field}"))
-    shown = len(chosen.cloud)
     note = (
-        f"All {shown:,} distinct architectures of the log are drawn."
-        if shown == chosen.total
-        else f"{shown:,} of {chosen.total:,} distinct architectures are drawn: one for each cell of a grid over the "
-        "figure, by feasibility; the front is complete. A mark tells how many share its cell."
-    )
-    note += (
-        f" {_constraints(run.objective)} Accuracy is the estimator's, on validation; arrows lead from there to what "
-        "full training measured on test, with its 95% interval. With the keyboard: Tab to the figure, then arrow keys."
+        f"{_drawn(chosen)} {_constraints(run.objective)} Accuracy is the estimator's, on validation; arrows lead from "
+        "there to what full training measured on test, with its 95% interval. With the keyboard: Tab to the figure, "
+        "then arrow keys."
     )
     return tag(
         "section", tag("h2", "Accuracy against cost"),
         tag("div", *switches, tag("div", *plots, class_="plots"), class_="switch"), tag("p", note, class_="caption"),
         _front_table(run, chosen), id=f"{prefix}-front",
     )  # fmt: skip
+
+
+def _drawn(chosen: Chosen) -> str:
+    """How many of the architectures the figure shows, and why not the others."""
+    shown, known = len(chosen.cloud), chosen.total - chosen.costless
+    if shown < known:
+        return (
+            f"{shown:,} of {known:,} distinct architectures are drawn: one for each cell of a grid over the figure, by "
+            f"feasibility; the front is complete. A mark tells how many share its cell.{_costless(chosen)}"
+        )
+    if chosen.costless:
+        return f"{shown:,} of {chosen.total:,} distinct architectures of the log are drawn.{_costless(chosen)}"
+    return f"All {shown:,} distinct architectures of the log are drawn."
+
+
+def _costless(chosen: Chosen) -> str:
+    """What is left out of figures of costs, as a further sentence; empty where nothing is."""
+    if not chosen.costless:
+        return ""
+    return f" {chosen.costless:,} of {chosen.total:,} have no finite cost above 0, as where the backend failed."
 
 
 def _constraints(objective: Objective) -> str:
