@@ -31,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 def static_result(
     evaluator: Evaluator, bits: int, network: "MeasuredNetwork", reference: "MeasuredNetwork"
 ) -> StaticResult:
-    """The network without exits at `bits`, trained in full, on its best allocation; `reference` is the 8-bit one."""
+    """The network without exits at `bits`, trained in full, on its best allocation; `reference` the baseline."""
     genome, energy, latency = evaluator.static_costs(bits)
     return StaticResult(
         bits=bits,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from eenn_rl.architecture import Exit
 from eenn_rl.architecture_file import architecture_to_json
 from eenn_rl.config import RunConfig
 from eenn_rl.findings import distinct_networks
@@ -80,20 +81,32 @@ def logged_results(log: "TrajectoryLog") -> Results | None:
 
 
 @dataclass(frozen=True)
-class _Static:
-    """A static network among a log's baselines."""
+class LoggedStatic:
+    """A static network as the search saw it: energy in J, latency in s, `elp` in J s; its one exit is the last."""
 
-    exits: tuple[dict[str, Any], ...]
+    exits: tuple[Exit, ...]
     accuracy: float
     energy_j: float
     latency_s: float
     elp: float
 
+    @property
+    def bits(self) -> int:
+        """Of its weights and activations."""
+        return self.exits[-1].bits
+
 
 @dataclass(frozen=True)
-class _Baselines:
-    static: _Static
-    static_best_bits: _Static
+class Baselines:
+    """The static networks of a log: what everything is measured against, and the best one of any bit-width."""
+
+    static: LoggedStatic
+    static_best_bits: LoggedStatic
+
+
+def logged_baselines(log: "TrajectoryLog") -> Baselines:
+    """The static networks as the search saw them."""
+    return from_json(Baselines, log.meta.baselines, f"{log.path}: meta/baselines")
 
 
 def logged_found(log: "TrajectoryLog") -> Found:
@@ -101,7 +114,7 @@ def logged_found(log: "TrajectoryLog") -> Found:
     from eenn_rl.replay.problem import rebuild_space
 
     space = rebuild_space(log.meta, log.path)
-    baselines = from_json(_Baselines, log.meta.baselines, f"{log.path}: meta/baselines")
+    baselines = logged_baselines(log)
     distinct = log.distinct()
     rows = log.top(len(distinct))
     genomes = log.columns("architecture")["architecture"][rows]
@@ -123,7 +136,7 @@ def logged_found(log: "TrajectoryLog") -> Found:
     return Found(tuple(candidates), static, best, len(distinct), space.size, stopped="")
 
 
-def _promised(static: _Static, reference: _Static) -> Predicted:
+def _promised(static: LoggedStatic, reference: LoggedStatic) -> Predicted:
     return Predicted(
         static.accuracy, (1.0,), static.energy_j, static.latency_s, static.elp, 1.0 - static.elp / reference.elp
     )

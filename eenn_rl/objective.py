@@ -43,7 +43,7 @@ class Objective:
     minimise: Minimise = option("elp", "what to minimise: energy-latency product, expected energy or expected latency",
                                 flag="--objective")  # fmt: skip
     accuracy_tolerance: float = option(
-        0.01, "accuracy that may be lost against the static 8-bit network (0.01: a point)"
+        0.01, "accuracy that may be lost against the static network of 8 bits, or the most allowed (0.01: a point)"
     )
     overhead: float = option(
         0.10, "how much more than the static network the path to the last exit may cost, as a share"

@@ -13,8 +13,8 @@ from eenn_rl.cost import Violation
 class StaticResult:
     """A network without exits: energies in J, latencies in s, `elp` in J s; accuracy measured on test.
 
-    `validation_error` is the standard error with which its accuracy on validation, less that of the static 8-bit
-    network, forecasts the difference on test.
+    `validation_error` is the standard error with which its accuracy on validation, less that of the baseline
+    (`Results.static`), forecasts the difference on test.
     """
 
     bits: int
@@ -98,7 +98,7 @@ class Measured:
     """What the fully trained network did on test: expected energy and latency over the measured exit rates.
 
     `accuracy_interval` is the 95% interval of the accuracy; `accuracy_difference_interval` that of the difference to
-    the static 8-bit network on the same images (paired bootstrap).
+    the baseline (`Results.static`) on the same images (paired bootstrap).
     """
 
     accuracy: float
@@ -141,7 +141,10 @@ class Verified:
 
 @dataclass(frozen=True)
 class Results:
-    """The content of ``verification.json``."""
+    """The content of ``verification.json``.
+
+    `static` is the baseline, of 8 bits or the most that the search allowed; `static_best_bits` the best of any bits.
+    """
 
     static: StaticResult
     static_best_bits: StaticResult

@@ -199,10 +199,12 @@ def _remarks(results: Results) -> list[Text]:
     lines = []
     for rank, verified in enumerate(results.verified, start=1):
         low, high = (100 * bound for bound in verified.measured.accuracy_difference_interval)
+        saved = 100 * verified.elp_reduction_best_bits
         lines.append(
-            f"#{rank}: {100 * verified.measured.accuracy_difference:+.2f} points against the static 8-bit network "
-            f"(95% interval {low:+.2f} to {high:+.2f}); ELP {100 * verified.elp_reduction_best_bits:.1f}% below the "
-            f"best static network of any bit-width ({results.static_best_bits.bits} bits)"
+            f"#{rank}: {100 * verified.measured.accuracy_difference:+.2f} points against the static "
+            f"{results.static.bits}-bit network (95% interval {low:+.2f} to {high:+.2f}); ELP {abs(saved):.1f}% "
+            f"{'above' if saved < 0 else 'below'} the best static network of any bit-width "
+            f"({results.static_best_bits.bits} bits)"
         )
         lines.extend(f"#{rank}: a constraint FAILS after training: {violation}" for violation in verified.violations)
     if results.static_best_bits.violations:

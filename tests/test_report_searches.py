@@ -1,7 +1,8 @@
-"""Reports of searches out of the ordinary: choices in an order of their own, a backend that fails."""
+"""Reports of searches out of the ordinary: choices in another order, a baseline of other bits, a failing backend."""
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,15 @@ import pytest
 
 from eenn_rl.cli import main
 from eenn_rl.report import write_report
+from eenn_rl.report.cards import cards
 from eenn_rl.report.front import MEASURES, MOST_POINTS, choose
 from eenn_rl.report.gathered import gather
 from eenn_rl.report.logged import read_logged
 from eenn_rl.report.sections import run_sections
+from eenn_rl.show import show
 from eenn_rl.space import BITS, BRANCH, LOCATION
 from eenn_rl.trajectory import open_log
+from small_run import small_run
 from test_failing_backend import FLAKY, train
 from test_report import random_cloud
 
@@ -48,6 +52,24 @@ def test_choices_are_told_by_their_own_names(tmp_path: Path, monkeypatch: pytest
     assert json.loads(data)["branches"] == ["mlp", "linear"]
 
 
+def test_the_baseline_is_called_by_its_own_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A search without 8 bits is measured against the most that it allows, and says so: page, cards and `show`."""
+    run = searched(tmp_path / "run", "--bits", "2,4")
+    page = write_report([run]).read_text(encoding="utf-8")
+    assert page.count("the static 4-bit network") == 2
+    assert "8-bit" not in page
+    found = replace(gather(small_run()), baselines=gather(run).baselines)
+    assert "saved against the static 4-bit network" in cards(found, "r0")
+    shutil.copytree(small_run(), tmp_path / "verified")
+    results = json.loads((tmp_path / "verified" / "verification.json").read_text())
+    results["static"]["bits"] = 4
+    (tmp_path / "verified" / "verification.json").write_text(json.dumps(results))
+    show(tmp_path / "verified")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "against the static 4-bit network (95% interval" in said
+    assert "8-bit" not in said
+
+
 def test_a_backend_that_fails_is_reported(tmp_path: Path) -> None:
     """Networks without a cost are left out of every figure, alone and side by side, and counted in the text."""
     assert train(tmp_path, f"RAISES = (0,)\n{FLAKY}").returncode == 0
@@ -58,10 +80,8 @@ def test_a_backend_that_fails_is_reported(tmp_path: Path) -> None:
     failed = int((~np.isfinite(costs)).sum())
     assert failed > 5
     pages = [write_report(runs, tmp_path / "x.html").read_text(encoding="utf-8") for runs in ([run], [run, run])]
-    told = (
-        f"{len(rows) - failed} of {len(rows)} distinct architectures of the log are drawn. {failed} of {len(rows)} have"
-    )
-    assert told in pages[0]
+    drawn = f"{len(rows) - failed} of {len(rows)} distinct architectures of the log are drawn."
+    assert f"{drawn} {failed} of {len(rows)} have no finite cost" in pages[0]
     figures = [path.read_text(encoding="utf-8") for path in write_report([run], tmp_path / "svg", "svg").iterdir()]
     for text in (*pages, *figures):
         assert not re.search(r'="[^"]*\b(nan|inf)\b', text)

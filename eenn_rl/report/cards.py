@@ -42,7 +42,7 @@ def card(run: RunReport, number: int, item: Card, prefix: str, memories: Sequenc
             render(strip_figure(item.architecture, run.accelerator, verified), f"{name}-strip"),
             "Blocks are as wide as their work; colours are cores. Shares and thresholds as measured on test.",
         ),
-        tag("div", _numbers(item), _rates(item, name), class_="columns"),
+        tag("div", _numbers(run, item), _rates(item, name), class_="columns"),
         _timeline(run, item, name),
         _energy(item, name, memories),
         _examples(item),
@@ -51,7 +51,7 @@ def card(run: RunReport, number: int, item: Card, prefix: str, memories: Sequenc
     )
 
 
-def _numbers(item: Card) -> Markup:
+def _numbers(run: RunReport, item: Card) -> Markup:
     predicted, measured = item.verified.predicted, item.verified.measured
     low, high = measured.accuracy_interval
     below, above = measured.accuracy_difference_interval
@@ -67,7 +67,7 @@ def _numbers(item: Card) -> Markup:
         ("expected energy", energy(predicted.energy_j), energy(measured.energy_j)),
         ("expected latency", latency(predicted.latency_s), latency(measured.latency_s)),
         ("energy-latency product", elp(predicted.elp), elp(measured.elp)),
-        ("saved against static, 8 bits", percent(predicted.elp_reduction), percent(item.verified.elp_reduction)),
+        (f"saved against the {run.reference}", percent(predicted.elp_reduction), percent(item.verified.elp_reduction)),
         ("saved against best static, any bits", "", percent(item.verified.elp_reduction_best_bits)),
         ("thresholds", "", " / ".join("off" if t > 1 else f"{t:.4g}" for t in item.verified.thresholds)),
     ]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eenn_rl.logged_run import LoggedStatic
 from eenn_rl.report.drawing import Dot, Drawing, Text
 from eenn_rl.report.gathered import RunReport
 from eenn_rl.report.logged import Cloud, staircase, thinned
@@ -86,8 +87,8 @@ def _frame(drawing: Drawing, run: RunReport, chosen: Chosen, measure: Measure) -
     accuracy = [100 * float(value) for value in chosen.cloud.accuracy]
     cost = [float(value) * measure.factor for value in getattr(chosen.cloud, measure.field)]
     for item in _statics(run).values():
-        accuracy.append(100 * item["accuracy"])
-        cost.append(item[measure.field] * measure.factor)
+        accuracy.append(100 * item.accuracy)
+        cost.append(getattr(item, measure.field) * measure.factor)
     for static in (run.results.static, run.results.static_best_bits) if run.results else ():
         accuracy.append(100 * static.accuracy)
         cost.append(getattr(static, measure.field) * measure.factor)
@@ -101,18 +102,10 @@ def _frame(drawing: Drawing, run: RunReport, chosen: Chosen, measure: Measure) -
                  margins=(64, 34, 16, 48))  # fmt: skip
 
 
-def _statics(run: RunReport) -> dict[str, Any]:
+def _statics(run: RunReport) -> dict[str, LoggedStatic]:
     """The static networks as the search saw them, each once."""
-    found: dict[str, Any] = {
-        name: run.baselines[name] for name in ("static", "static_best_bits") if name in run.baselines
-    }
-    same = len(found) == 2 and found["static"]["elp"] == found["static_best_bits"]["elp"]
-    return {"static": found["static"]} if same else found
-
-
-def _bits(item: Any) -> str:
-    exits = item.get("exits") or []
-    return f"{exits[-1]['bits']} bits" if exits and "bits" in exits[-1] else ""
+    static, best = run.baselines.static, run.baselines.static_best_bits
+    return {"static": static} if static.elp == best.elp else {"static": static, "static_best_bits": best}
 
 
 def _bounds(drawing: Drawing, area: Frame, run: RunReport, measure: Measure) -> None:
@@ -137,13 +130,14 @@ def _baselines(drawing: Drawing, area: Frame, run: RunReport, measure: Measure) 
     """The static networks: lines at their cost, marks where the search saw them and where they were measured."""
     for name, item in _statics(run).items():
         best = name != "static"
-        height = area.y(item[measure.field] * measure.factor)
-        who = f"static network{', best bits' if best else ''} ({_bits(item)})"
-        tip = f"{who}, as estimated: accuracy {100 * item['accuracy']:.2f}%, {measure.text(item[measure.field])}"
+        cost = getattr(item, measure.field)
+        height = area.y(cost * measure.factor)
+        who = f"static network{', best bits' if best else ''} ({item.bits} bits)"
+        tip = f"{who}, as estimated: accuracy {100 * item.accuracy:.2f}%, {measure.text(cost)}"
         drawing.line("baseline", [(area.left, height), (area.right, height)], tip=tip)
-        label = f"static, {'best bits, ' if best else ''}{_bits(item)}"
+        label = f"static, {'best bits, ' if best else ''}{item.bits} bits"
         drawing.add(Text("small", area.left + 6, height - 5, label))
-        drawing.add(Dot("static", area.x(100 * item["accuracy"]), height, 5.5, tip, focus=True, shape="square"))
+        drawing.add(Dot("static", area.x(100 * item.accuracy), height, 5.5, tip, focus=True, shape="square"))
     if run.results is None:
         return
     statics = [run.results.static, run.results.static_best_bits]

@@ -13,6 +13,7 @@ from eenn_rl.cost import CostReport, Span
 from eenn_rl.errors import EennError, InputFileError
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.levels import LEVEL_EDGES
+from eenn_rl.logged_run import Baselines, logged_baselines
 from eenn_rl.npz import read_arrays
 from eenn_rl.objective import Objective
 from eenn_rl.paths import bare
@@ -61,7 +62,7 @@ class Card:
 
 @dataclass(frozen=True, eq=False)
 class RunReport:
-    """One run. `floor` is the accuracy that the search had to keep on validation; None without a static network.
+    """One run. `floor` is the accuracy that the search had to keep on validation; None where its log does not tell.
 
     `branches` are those that the logged genomes count by: the space's, which need not be all that the tables have.
     """
@@ -72,7 +73,7 @@ class RunReport:
     logged: Logged
     accelerator: AcceleratorSpec
     backbone: dict[str, Any]
-    baselines: dict[str, Any]
+    baselines: Baselines
     objective: Objective
     floor: float | None
     seeds: dict[str, int]
@@ -83,6 +84,11 @@ class RunReport:
     fingerprint: str
     results: Results | None
     cards: tuple[Card, ...]
+
+    @property
+    def reference(self) -> str:
+        """What every network is measured against, in words."""
+        return f"static {self.baselines.static.bits}-bit network"
 
     @property
     def nothing_found(self) -> str:
@@ -105,7 +111,7 @@ def gather(path: Path) -> RunReport:
             f"continue it with eenn-rl train --run {path} --resume"
         )
     with open_log(run.log) as log:
-        logged, meta = read_logged(log), log.meta
+        logged, meta, baselines = read_logged(log), log.meta, logged_baselines(log)
     return RunReport(
         path=path,
         config=to_json(bare(run.config)),
@@ -113,9 +119,9 @@ def gather(path: Path) -> RunReport:
         logged=logged,
         accelerator=run.accelerator,
         backbone=meta.backbone,
-        baselines=dict(meta.baselines),
+        baselines=baselines,
         objective=run.config.objective,
-        floor=_floor(run.config.objective, meta),
+        floor=_floor(run.config.objective, meta, baselines),
         seeds=dict(meta.seeds),
         versions=dict(meta.versions),
         backend=dict(meta.backend),
@@ -127,13 +133,11 @@ def gather(path: Path) -> RunReport:
     )
 
 
-def _floor(objective: Objective, meta: "RunMeta") -> float | None:
+def _floor(objective: Objective, meta: "RunMeta", baselines: Baselines) -> float | None:
     samples = meta.tables_info.get("independent_samples") or (
         meta.tables["confidence"].shape[1] if "confidence" in meta.tables else 0
     )
-    if "static" not in meta.baselines or not samples:
-        return None
-    return objective.accuracy_floor(float(meta.baselines["static"]["accuracy"]), int(samples))
+    return objective.accuracy_floor(baselines.static.accuracy, int(samples)) if samples else None
 
 
 def _cards(run: StoredRun) -> tuple[Card, ...]:

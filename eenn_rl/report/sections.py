@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eenn_rl.objective import Objective
 from eenn_rl.report.cards import cards, figure
 from eenn_rl.report.front import MEASURES, Chosen, choose, cloud_data, front_figure
 from eenn_rl.report.gathered import RunReport
@@ -113,7 +112,7 @@ def _front_section(run: RunReport, chosen: Chosen, prefix: str) -> Markup:
         svg = render(front_figure(run, chosen, measure), f"{prefix}-front-{measure.field}")
         plots.append(tag("div", tag("div", Markup(svg), class_="scroll"), class_=f"plot {measure.field}"))
     note = (
-        f"{_drawn(chosen)} {_constraints(run.objective)} Accuracy is the estimator's, on validation; arrows lead from "
+        f"{_drawn(chosen)} {_constraints(run)} Accuracy is the estimator's, on validation; arrows lead from "
         "there to what full training measured on test, with its 95% interval. With the keyboard: Tab to the figure, "
         "then arrow keys."
     )
@@ -144,11 +143,12 @@ def _costless(chosen: Chosen) -> str:
     return f" {chosen.costless:,} of {chosen.total:,} have no finite cost above 0, as where the backend failed."
 
 
-def _constraints(objective: Objective) -> str:
+def _constraints(run: RunReport) -> str:
     """What a feasible architecture keeps to, in a sentence."""
+    objective = run.objective
     tolerance = 100 * objective.accuracy_tolerance
     parts = [
-        f"at most {tolerance:g} point{'' if tolerance == 1 else 's'} below the static 8-bit network (and a reserve)",
+        f"at most {tolerance:g} point{'' if tolerance == 1 else 's'} below the {run.reference} (and a reserve)",
         f"the path to the last exit at most {100 * objective.overhead:g}% dearer in energy and in latency",
         f"every exit used by at least {100 * objective.min_exit_rate:g}% of the inputs",
     ]
@@ -180,7 +180,7 @@ def _search_section(run: RunReport, prefix: str) -> Markup:
     return tag(
         "section", tag("h2", "The search"),
         figure(render(curve_figure([(run_name(run), search)]), f"{prefix}-curve"),
-               "The best feasible architecture so far, as estimated, against the static 8-bit network."),
+               f"The best feasible architecture so far, as estimated, against the {run.reference}."),
         figure(render(shares_figure(search), f"{prefix}-shares"),
                "By windows of the search: how much of what was proposed was feasible, how varied the choices were."),
         _policy(search.policy, prefix),
