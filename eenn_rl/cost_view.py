@@ -13,8 +13,8 @@ WIDTH = 110
 
 
 def text_of(*parts: RenderableType) -> str:
-    """Rich output as plain text."""
-    console = Console(file=StringIO(), width=WIDTH, highlight=False)
+    """Rich output as plain text, names in a user's files as they are."""
+    console = Console(file=StringIO(), width=WIDTH, highlight=False, markup=False, emoji=False)
     for part in parts:
         console.print(part)
     return console.file.getvalue().rstrip()  # type: ignore[attr-defined,no-any-return]

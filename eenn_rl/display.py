@@ -72,13 +72,13 @@ class Display:
             self._previous_handler = signal.signal(signal.SIGINT, self._interrupt)
         if self._console.is_terminal:
             self._bars = Bars(
-                TextColumn("[bold]{task.description}"),
+                TextColumn("{task.description}", style="bold", markup=False),
                 BarColumn(bar_width=24),
                 TextColumn("{task.percentage:>3.0f}%"),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[facts]}"),
+                TextColumn("{task.fields[facts]}", markup=False),  # of names that a user gave
                 console=self._console,
             )
             self._bars.start()
@@ -134,7 +134,7 @@ class Display:
         """One line worth keeping."""
         self._log.write(text)
         if self._bars:
-            self._console.print(text, highlight=False, markup=False)
+            self._console.print(text, highlight=False, markup=False, emoji=False)
         else:
             self._plain(text)
 

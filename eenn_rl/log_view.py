@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from eenn_rl.trajectory import TrajectoryLog, open_log
@@ -107,7 +107,7 @@ def compare_view(first: Path, second: Path) -> RenderableType:
     with open_log(first) as a, open_log(second) as b:
         curves = [Points(*best_so_far(log), style) for log, style in ((a, "cyan"), (b, "magenta"))]
         title = f"Best feasible reduction of the ELP (%): {first} in cyan, {second} in magenta"
-        table = Table("", str(first), str(second))
+        table = Table("", *(Column(Text(str(path))) for path in (first, second)))
         for name, left, right in zip(_NUMBERS, _numbers(a), _numbers(b), strict=True):
             table.add_row(name, left, right)
         remark = Text(_same_problem(a, b))

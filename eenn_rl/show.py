@@ -28,7 +28,7 @@ def results_json(run: StoredRun) -> dict[str, Any]:
 def show(path: Path) -> None:
     """Print the results of the run in `path`, its folder or its log alone, to stdout."""
     run = open_run_or_log(path)
-    console = Console(highlight=False)
+    console = _console()
     settings = ((name, getattr(run.config, name)) for name in SHOWN_SETTINGS)
     named = ", ".join(f"{name} {value}" for name, value in settings if value is not None)
     console.print(f"{path}: {named}", soft_wrap=True)
@@ -42,6 +42,11 @@ def show(path: Path) -> None:
         console.print(f"continue it with: eenn-rl train --run {path} --resume", soft_wrap=True)
 
 
+def _console() -> Console:
+    """A console that prints paths and names as they are: brackets in them are no markup, colons no emoji."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
 def _without_results(run: StoredRun) -> str:
     """What to say below the architectures of a search."""
     if run.folder is None:
@@ -53,7 +58,7 @@ def _without_results(run: StoredRun) -> str:
 
 def show_json(path: Path) -> None:
     """Print the results of the run in `path` as JSON."""
-    Console().print_json(data=results_json(open_run_or_log(path)))
+    _console().print_json(data=results_json(open_run_or_log(path)))
 
 
 def show_log(path: Path) -> None:
@@ -62,7 +67,7 @@ def show_log(path: Path) -> None:
 
     log = open_run_or_log(path).log
     if log.exists():
-        Console(highlight=False).print(log_view(log))
+        _console().print(log_view(log))
 
 
 def show_both(first: Path, second: Path) -> None:
@@ -72,7 +77,7 @@ def show_both(first: Path, second: Path) -> None:
     logs = [open_run_or_log(path).log for path in (first, second)]
     for path in (first, second):
         show(path)
-    Console(highlight=False).print(compare_view(*logs))
+    _console().print(compare_view(*logs))
 
 
 SHOWN_SETTINGS = ("backend", "accelerator", "backbone", "dataset", "seed")
@@ -119,7 +124,7 @@ def show_proposals(evaluator: "Evaluator", proposals: Sequence["Evaluation"], *,
     """Print architectures that a policy proposed, best first."""
     from eenn_rl.findings import proposal
 
-    console = Console(highlight=False)
+    console = _console()
     found = [proposal(evaluation) for evaluation in proposals]
     if as_json:
         console.print_json(data={"proposals": to_json(found)})
@@ -170,7 +175,7 @@ def _costs(result: StaticResult | Predicted | Measured) -> tuple[str, str, str]:
     return f"{result.energy_j * 1e6:.3g}", f"{result.latency_s * 1e6:.3g}", f"{result.elp * 1e9:.3g}"
 
 
-def _static_cells(result: StaticResult, static: StaticResult) -> tuple[str, ...]:
+def _static_cells(result: StaticResult, static: StaticResult) -> tuple[str | Text, ...]:
     saved = f"{100 * (1 - result.elp / static.elp):.1f}"
     # The baseline keeps its own bound on accuracy; whether it keeps the others is worth a word where it does not.
     blank = not result.accuracy_floor or (result is static and not result.violations)
@@ -183,16 +188,16 @@ def _predicted_cells(result: Predicted) -> tuple[str, ...]:
     return (f"{100 * result.accuracy:.2f}", rates, *_costs(result), f"{100 * result.elp_reduction:.1f}", "")
 
 
-def _measured_cells(verified: Verified) -> tuple[str, ...]:
+def _measured_cells(verified: Verified) -> tuple[str | Text, ...]:
     result = verified.measured
     half = 50 * (result.accuracy_interval[1] - result.accuracy_interval[0])
-    saved = f"[bold]{100 * verified.elp_reduction:.1f}[/]"
+    saved = Text(f"{100 * verified.elp_reduction:.1f}", "bold")
     rates, verdict = _percent(result.exit_rates), _verdict(feasible=verified.feasible)
     return (f"{100 * result.accuracy:.2f}±{half:.2f}", rates, *_costs(result), saved, verdict)
 
 
-def _verdict(*, feasible: bool) -> str:
-    return "[green]holds[/]" if feasible else "[red]missed[/]"
+def _verdict(*, feasible: bool) -> Text:
+    return Text("holds", "green") if feasible else Text("missed", "red")
 
 
 def _remarks(results: Results) -> list[Text]:
