@@ -42,6 +42,13 @@ def architecture_from_json(data: Any, source: str) -> Architecture:
         raise InputFileError(f"{source}: {error}") from None
 
 
+def check_architecture(data: Any, exits: int, source: str) -> None:
+    """Raise unless plain JSON `data` is an architecture with so many `exits`; `source` names it in an error."""
+    found = len(architecture_from_json(data, source).exits)
+    if found != exits:
+        raise InputFileError(f"{source}: expected {exits} exits, one for each exit rate, found {found}")
+
+
 def read_architecture(path: Path) -> Architecture:
     """The architecture in a user's file."""
     return architecture_from_json(read_json(path), str(path))

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from eenn_rl.architecture import Exit
-from eenn_rl.architecture_file import architecture_to_json
+from eenn_rl.architecture_file import architecture_to_json, check_architecture
 from eenn_rl.config import RunConfig
+from eenn_rl.errors import check
 from eenn_rl.findings import distinct_networks
 from eenn_rl.judgement import in_validation_order
+from eenn_rl.plausible import check_static
 from eenn_rl.results import Candidate, Found, Predicted, Results, StaticResult, Verified
 from eenn_rl.serialization import from_json, to_json
 from eenn_rl.space import LOCATION
@@ -64,7 +66,7 @@ def logged_results(log: "TrajectoryLog") -> Results | None:
     shared = records[-1][RESULTS]
     together = from_json(_Together, shared, f"{source} {len(records) - 1}: {RESULTS}")
     verified = [
-        from_json(Verified, {key: value for key, value in record.items() if key != RESULTS}, f"{source} {number}")
+        _verified(record, f"{source} {number}")
         for number, record in enumerate(records)
         if record.get(RESULTS) == shared
     ]
@@ -80,6 +82,12 @@ def logged_results(log: "TrajectoryLog") -> Results | None:
     )
 
 
+def _verified(record: Mapping[str, Any], source: str) -> Verified:
+    found = from_json(Verified, {key: value for key, value in record.items() if key != RESULTS}, source)
+    check_architecture(found.architecture, len(found.thresholds), f"{source}: architecture")
+    return found
+
+
 @dataclass(frozen=True)
 class LoggedStatic:
     """A static network as the search saw it: energy in J, latency in s, `elp` in J s; its one exit is the last."""
@@ -89,6 +97,10 @@ class LoggedStatic:
     energy_j: float
     latency_s: float
     elp: float
+
+    def __post_init__(self) -> None:
+        check(len(self.exits) == 1, "exits", len(self.exits), "one, as of any network without early exits")
+        check_static(self)
 
     @property
     def bits(self) -> int:

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_rl.cost import Violation
+from eenn_rl.errors import check
+from eenn_rl.plausible import check_costs, check_finite, check_shares, check_static
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class StaticResult:
     violations: tuple[Violation, ...] = ()
     """The other constraints that it breaks: deadline, weights, memories."""
 
+    def __post_init__(self) -> None:
+        check(self.bits >= 1, "bits", self.bits, "at least 1")
+        check_static(self)
+        check_finite(self, "validation_accuracy", "validation_error", "accuracy_floor")
+
     @property
     def accurate(self) -> bool:
         """Whether it keeps the bound on accuracy on test; it was chosen on validation."""
@@ -42,7 +49,10 @@ class StaticResult:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What the search promised, from the estimator (validation data, shared weights) and the backend."""
+    """What the search promised, from the estimator (validation data, shared weights) and the backend.
+
+    Costs are infinite where the backend failed, which it may do at the second time that it is asked, too.
+    """
 
     accuracy: float
     exit_rates: tuple[float, ...]
@@ -50,6 +60,9 @@ class Predicted:
     latency_s: float
     elp: float
     elp_reduction: float
+
+    def __post_init__(self) -> None:
+        check_shares("exit_rates", self.exit_rates)
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,12 @@ class Measured:
     latency_s: float
     elp: float
 
+    def __post_init__(self) -> None:
+        check_finite(self, "accuracy_interval", "accuracy_difference_interval", "accuracy_difference")
+        check_shares("exit_rates", self.exit_rates)
+        check_shares("exit_accuracies", self.exit_accuracies, len(self.exit_rates))
+        check_costs(self)
+
 
 @dataclass(frozen=True)
 class Verified:
@@ -137,6 +156,19 @@ class Verified:
     weights: str
     validation_floor: float | None = None
     validation_reward: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_costs(self.predicted)
+        check_finite(self.predicted, "elp_reduction")
+        exits = len(self.measured.exit_rates)
+        for name, values in (
+            ("predicted exit_rates", self.predicted.exit_rates),
+            ("thresholds", self.thresholds),
+            ("temperatures", self.temperatures),
+        ):
+            check(len(values) == exits, name, values, f"{exits}, one for each of the measured exit_rates")
+        check_finite(self, "elp_reduction", "elp_reduction_best_bits", "thresholds", "temperatures")
+        check_finite(self, "validation_accuracy", "validation_elp", "validation_floor")
 
 
 @dataclass(frozen=True)

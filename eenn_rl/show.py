@@ -1,6 +1,7 @@
 """The results of a run: `show` for a person, `results_json` for a program."""
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +141,7 @@ def show_proposals(evaluator: "Evaluator", proposals: Sequence["Evaluation"], *,
 
 
 def _space_text(distinct: int, size: int) -> Text:
-    return Text(f"{distinct:,} distinct architectures evaluated of {size:,} ({size:.3g}) in the space")
+    return Text(f"{distinct:,} distinct architectures evaluated of {size:,} ({Decimal(size):.3g}) in the space")
 
 
 def _described(architectures: Iterable[dict[str, Any]]) -> list[Text]:

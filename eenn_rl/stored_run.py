@@ -1,19 +1,20 @@
 """StoredRun: a run as other verbs read it, from its folder or from its log alone: configuration, results, costs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eenn_rl.architecture import Architecture
-from eenn_rl.architecture_file import architecture_from_json
+from eenn_rl.architecture_file import architecture_from_json, check_architecture
 from eenn_rl.config import RunConfig
 from eenn_rl.cost import CostReport
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.guard import evaluate_safely
 from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
 from eenn_rl.problem import logged_accelerator
-from eenn_rl.results import Found, Results, Verified
+from eenn_rl.results import Candidate, Found, Results, Verified
 from eenn_rl.run_folder import RunFolder, open_run
 from eenn_rl.serialization import from_json, read_json
 from eenn_rl.tables import AccuracyTables, ConfidenceRule
@@ -103,12 +104,24 @@ def read_results(folder: RunFolder) -> Results | None:
     """What was verified; None while the run is not finished."""
     if not folder.results.exists():
         return None
-    return from_json(Results, read_json(folder.results), str(folder.results))
+    results = from_json(Results, read_json(folder.results), str(folder.results))
+    _check_architectures(results.verified, f"{folder.results}: verified")
+    return results
 
 
 def read_found(folder: RunFolder) -> Found | None:
     """What the search found; None while it is not finished."""
-    return from_json(Found, read_json(folder.search), str(folder.search)) if folder.search.exists() else None
+    if not folder.search.exists():
+        return None
+    found = from_json(Found, read_json(folder.search), str(folder.search))
+    _check_architectures(found.candidates, f"{folder.search}: candidates")
+    return found
+
+
+def _check_architectures(items: Sequence[Candidate | Verified], source: str) -> None:
+    for number, item in enumerate(items):
+        exits = len(item.predicted.exit_rates)
+        check_architecture(item.architecture, exits, f"{source}.{number}.architecture")
 
 
 def open_stored_run(path: Path) -> StoredRun:

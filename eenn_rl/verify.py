@@ -15,8 +15,8 @@ from eenn_rl.problem import dataset_of, form_text, make_evaluator
 from eenn_rl.progress import Progress
 from eenn_rl.results import Found, Results
 from eenn_rl.run_folder import RunFolder, locked, open_run, write_json
-from eenn_rl.serialization import from_json, read_json, to_json
-from eenn_rl.stored_run import read_found
+from eenn_rl.serialization import from_json, to_json
+from eenn_rl.stored_run import read_found, read_results
 from eenn_rl.tables import AccuracyTables
 from eenn_rl.unchanged import check_images, check_problem
 from eenn_rl.zoo import make_backbone
@@ -140,9 +140,10 @@ def recost_run(path: Path, backend: str, top: int | None) -> str:
 
     folder, stored = open_run(path)
     settings = from_json(RunConfig, stored, str(folder.config))
-    if not folder.results.exists():
+    results = read_results(folder)
+    if results is None:
         raise InvalidValueError(f"{path}: nothing was verified yet: eenn-rl verify {path} first")
-    verified = from_json(Results, read_json(folder.results), str(folder.results)).verified[:top]
+    verified = results.verified[:top]
     evaluator = make_evaluator(settings, AccuracyTables.load(folder.tables), folder)
     check_problem(folder, evaluator)
     space = evaluator.space

@@ -65,7 +65,11 @@ def fronts_figure(names: Sequence[str], runs: Sequence[RunReport]) -> Drawing:
         rows = staircase(cloud.accuracy, cloud.elp)
         fronts.append((100 * cloud.accuracy[rows], cloud.elp[rows] * measure.factor))
     marks = [
-        [(100 * c.verified.measured.accuracy, c.verified.measured.elp * measure.factor) for c in run.cards]
+        [
+            (100 * c.verified.measured.accuracy, c.verified.measured.elp * measure.factor)
+            for c in run.cards
+            if measure.drawable(c.verified.measured.elp)
+        ]
         for run in runs
     ]
     xs = [float(v) for x, _ in fronts for v in x] + [x for row in marks for x, _ in row]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,10 @@ class Measure:
     label: str
     unit: str
     factor: float
+
+    def drawable(self, value: float) -> bool:
+        """Whether `value` has a place on a logarithmic axis."""
+        return 0 < value * self.factor < inf
 
     def text(self, value: float) -> str:
         """A value with its unit."""
@@ -96,9 +101,9 @@ def _frame(drawing: Drawing, run: RunReport, chosen: Chosen, measure: Measure) -
         accuracy += [100 * bound for bound in card.verified.measured.accuracy_interval]
         for side in (card.verified.predicted, card.verified.measured):
             accuracy.append(100 * side.accuracy)
-            cost.append(getattr(side, measure.field) * measure.factor)
-    cost = [value for value in cost if value > 0] or [1.0]
-    return frame(drawing, padded(accuracy or [0, 100], 0.04), padded(cost, 0.06, logarithmic=True), log_y=True,
+            if measure.drawable(getattr(side, measure.field)):
+                cost.append(getattr(side, measure.field) * measure.factor)
+    return frame(drawing, padded(accuracy, 0.04), padded(cost, 0.06, logarithmic=True), log_y=True,
                  margins=(64, 34, 16, 48))  # fmt: skip
 
 
@@ -182,6 +187,8 @@ def _verified(drawing: Drawing, area: Frame, run: RunReport, measure: Measure) -
     """An arrow from what was predicted to what was measured, with the 95% interval of the accuracy."""
     for rank, card in enumerate(run.cards, start=1):
         predicted, measured = card.verified.predicted, card.verified.measured
+        if not all(measure.drawable(getattr(side, measure.field)) for side in (predicted, measured)):
+            continue  # a cost of nothing
         start, end = (
             (area.x(100 * side.accuracy), area.y(getattr(side, measure.field) * measure.factor))
             for side in (predicted, measured)

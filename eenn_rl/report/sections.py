@@ -1,6 +1,7 @@
 """The sections of one run: what was found, the front, the networks, the search, where it all came from."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def _headline(run: RunReport, prefix: str) -> Markup:
     if len(logged.cloud):
         tiles.append(_tile(percent(float(logged.cloud.feasible.mean())), "of these feasible"))
     if results:
-        tiles.append(_tile(f"{results.space_size:.3g}", "in the search space"))
+        tiles.append(_tile(f"{Decimal(results.space_size):.3g}", "in the search space"))
     return tag(
         "section", tag("h1", f"Run {run_name(run)}"),
         tag("p", f"{said}, accelerator {run.accelerator.name}", class_="lead"),
