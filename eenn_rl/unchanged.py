@@ -1,10 +1,10 @@
 """Whether what a run is verified on is still what it was searched on: its problem, and the images of its folder."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from math import isclose
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.hardware import AcceleratorSpec
@@ -96,6 +96,14 @@ def other_number(what: str, before: float, now: float) -> Iterator[str]:
         yield f"{what} was {before:.6g}, is {now:.6g}"
 
 
+@dataclass(frozen=True)
+class Images:
+    """The content of ``images.json``: a fingerprint of a folder's images, and how many files there are."""
+
+    sha256: str
+    files: int
+
+
 def check_images(folder: RunFolder, dataset: str) -> None:
     """Refuse a folder of images that are not those the run began with; the first ones seen are those.
 
@@ -103,15 +111,15 @@ def check_images(folder: RunFolder, dataset: str) -> None:
     """
     from eenn_rl.networks.folder import fingerprint_of
 
-    found: dict[str, Any] | None = fingerprint_of(dataset)
-    if found is None:
+    fingerprint = fingerprint_of(dataset)
+    if fingerprint is None:
         return
     if not folder.images.exists():
-        write_json(folder.images, found)
+        write_json(folder.images, fingerprint)
         return
-    known = read_json(folder.images)
+    known, found = from_json(Images, read_json(folder.images), str(folder.images)), Images(**fingerprint)
     if known != found:
         raise InvalidValueError(
-            f"{folder.path}: expected the images that it began with in {dataset}, found others ({known['files']:,} "
-            f"files then, {found['files']:,} now): put them back, or begin a new run"
+            f"{folder.path}: expected the images that it began with in {dataset}, found others ({known.files:,} "
+            f"files then, {found.files:,} now): put them back, or begin a new run"
         )

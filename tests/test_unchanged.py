@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from eenn_rl.cli import main
+from eenn_rl.errors import InputFileError
 from eenn_rl.results import Results, StaticResult
 from eenn_rl.run_folder import RunFolder, write_json
 from eenn_rl.serialization import to_json
@@ -124,6 +125,17 @@ def test_other_images_of_the_same_name_are_refused(tmp_path: Path, capsys: pytes
     assert "(80 files then, 79 now)" in refused(capsys, "verify", run)
     first.write_bytes(content)
     check_images(RunFolder(tmp_path / "run"), str(photos))
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", '{"sha256": 5, "files": 80}', '{"sha256": "", "files": 80, "more": 1}']
+)
+def test_a_damaged_fingerprint_of_images_is_one_line(content: str, tmp_path: Path) -> None:
+    """It is read before anything is trained, and named."""
+    photos, folder = make_folder(tmp_path / "photos"), RunFolder(tmp_path)
+    folder.images.write_text(content)
+    with pytest.raises(InputFileError, match=r"images\.json: "):
+        check_images(folder, str(photos))
 
 
 def test_a_run_from_before_goes_on_with_the_images_it_finds(tmp_path: Path) -> None:
