@@ -50,8 +50,8 @@ def _console() -> Console:
 
 def _without_results(run: StoredRun) -> str:
     """What to say below the architectures of a search."""
-    if run.folder is None:
-        return LOG_ALONE[run.phase]
+    if run.alone:
+        return run.alone
     if run.found and run.found.candidates:
         return f"a search result, not verified networks; verify with: eenn-rl verify {run.path}"
     return nothing_found_in(run.log)
@@ -111,13 +111,6 @@ def found_view(found: Found) -> RenderableType:
     return Group(space, table, *_described(candidate.architecture for candidate in shown))
 
 
-LOG_ALONE = {
-    "search": "what was logged so far: a search that goes on, or was not verified; going on needs its run folder",
-    "verify": "a search result, not verified networks; to verify them needs the run folder",
-    "finished": "its verified networks were logged without what they were measured against (as eenn-rl once did): for "
-    "these results see the run folder; eenn-rl export has each network's own numbers",
-}
-"""What to say of a log without results, by the phase of its run."""
 SHOWN_CANDIDATES = 10
 
 

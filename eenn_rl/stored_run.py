@@ -24,6 +24,15 @@ if TYPE_CHECKING:
     from eenn_rl.hookspecs import HardwareBackend
 
 
+LOG_ALONE = {
+    "search": "what was logged so far: a search that goes on, or was not verified; going on needs its run folder",
+    "verify": "a search result, not verified networks; to verify them needs the run folder",
+    "finished": "its verified networks were logged without what they were measured against (as eenn-rl once did): for "
+    "these results see the run folder; eenn-rl export has each network's own numbers",
+}
+"""What to say of a log without results, by the phase of its run."""
+
+
 @dataclass(frozen=True, eq=False)
 class StoredRun:
     """A run: `path` is its folder, or its log where that is all there is (`folder` is None then).
@@ -39,6 +48,11 @@ class StoredRun:
     results: Results | None
     found: Found | None
     folder: RunFolder | None = None
+
+    @property
+    def alone(self) -> str:
+        """What to say of a log alone where it has no results; empty for a run folder."""
+        return "" if self.folder else LOG_ALONE[self.phase]
 
     @cached_property
     def accelerator(self) -> AcceleratorSpec:

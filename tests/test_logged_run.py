@@ -11,6 +11,7 @@ import pytest
 from eenn_rl.cli import main
 from eenn_rl.errors import EennError, InputFileError
 from eenn_rl.logged_run import logged_found, logged_results, records_of
+from eenn_rl.report import write_report
 from eenn_rl.results import Results
 from eenn_rl.stored_run import open_run_or_log, open_stored_run
 from eenn_rl.trajectory import TrajectoryWriter, open_log
@@ -74,6 +75,8 @@ def test_a_log_is_reported(mailed: Path, results: Results, capsys: pytest.Captur
     page = target.read_text(encoding="utf-8")
     assert f"{100 * results.verified[0].elp_reduction:.1f}" in page
     assert "expected a run folder, which has the weights, found a log alone" in page
+    assert f"eenn-rl replay {mailed}<" in page
+    assert f"{mailed}/" not in page, "it is no folder: nothing lies in it"
 
 
 def test_what_was_verified_again_counts_once(mailed: Path, results: Results) -> None:
@@ -104,6 +107,16 @@ def test_a_search_alone_is_shown_as_such(tmp_path: Path, capsys: pytest.CaptureF
         row = log.top(1)[0]
         assert best.reward == log.columns("return")["return"][row]
         assert len(best.predicted.exit_rates) == len(best.architecture["exits"])
+
+
+def test_the_report_of_a_search_alone_advises_what_works(tmp_path: Path) -> None:
+    """A log can be neither resumed nor verified: the page says so, and names no command that would refuse it."""
+    path = tmp_path / "search.h5"
+    write_log(path, make_evaluator(), 60)
+    page = write_report([path]).read_text(encoding="utf-8")
+    assert page.count("going on needs its run folder") == 2
+    assert "eenn-rl verify" not in page
+    assert "eenn-rl train" not in page
 
 
 def test_an_older_log_says_what_it_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

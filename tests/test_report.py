@@ -309,6 +309,21 @@ def test_energies_add_up() -> None:
     assert energy_figure(CostReport((ExitCost(1, 1),)), ["dram"]) is None
 
 
+@pytest.mark.parametrize("odd", [float("inf"), float("nan")])
+def test_a_breakdown_that_is_no_number_is_left_out(odd: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend's timelines and energies by memory are its own word: what cannot be drawn costs itself alone."""
+    assert energy_by_memory([layer(3.0, dram=odd, mac=1.0), layer(odd, mac=1.0)]) == {"mac": 2.0, "other": 2.0}
+    spans = (Span("core0", "stage 0", 0.0, 1e-6), Span("core0", "stage 1", 1e-6, odd))
+
+    def told(_backend: object, workload: Workload) -> CostReport:
+        return CostReport((ExitCost(1e-6, 1e-6),) * len(workload.stages), timeline=spans)
+
+    monkeypatch.setattr("eenn_rl.guard.evaluate_safely", told)
+    found = gather(small_run())
+    assert all(timeline == spans[:1] for card in found.cards for timeline in card.timelines)
+    assert timeline_figure([ExitCost(1e-6, 1e-6)], found.cards[0].timelines[:1], found.accelerator) is not None
+
+
 def test_a_memory_has_one_colour_in_all_networks() -> None:
     """Colours go by the order over all networks; what no colour is left for is put together, and nothing is lost."""
     first, second = (

@@ -161,6 +161,8 @@ def cards(run: RunReport, prefix: str) -> Markup:
     """All verified architectures of a run, or what to do to get some."""
     if not run.cards:
         advice = f"No network has been verified yet. Train the best in full with: eenn-rl verify {run.path}"
+        if run.alone:
+            advice = f"No verified networks: {run.alone}."
         return tag("p", run.nothing_found or advice, class_="missing")
     memories = memories_of(item.cost for item in run.cards if item.cost)
     return join(card(run, number, item, prefix, memories) for number, item in enumerate(run.cards, start=1))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 
 from eenn_rl.cost import CostReport, LayerCost
 from eenn_rl.report.drawing import PALETTE, Drawing, Rect, Text
@@ -12,13 +13,14 @@ REST = "all others"
 
 
 def energy_by_memory(layers: Sequence[LayerCost]) -> dict[str, float]:
-    """Sums over layers, J; what a layer's breakdown lacks of its energy is `other`."""
+    """Sums over layers, J; what a layer's breakdown lacks of its energy is `other`, what is no number is left out."""
     total: dict[str, float] = {}
     for layer in layers:
-        for name, value in layer.energy_j_by_memory.items():
+        known = {name: value for name, value in layer.energy_j_by_memory.items() if isfinite(value)}
+        for name, value in known.items():
             total[name] = total.get(name, 0.0) + value
-        rest = layer.energy_j - sum(layer.energy_j_by_memory.values())
-        if rest > 1e-6 * layer.energy_j:
+        rest = layer.energy_j - sum(known.values())
+        if isfinite(rest) and rest > 1e-6 * layer.energy_j:
             total["other"] = total.get("other", 0.0) + rest
     return total
 

@@ -1,6 +1,8 @@
 """gather(run): all that the report of one run shows, from its folder; what is missing is said, never invented."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +66,13 @@ class Card:
 class RunReport:
     """One run. `floor` is the accuracy that the search had to keep on validation; None where its log does not tell.
 
-    `branches` are those that the logged genomes count by: the space's, which need not be all that the tables have.
+    `alone` says what a log alone lacks where it has no results; empty for a run folder. `branches` are those that the
+    logged genomes count by: the space's, which need not be all that the tables have.
     """
 
     path: Path
+    log: Path
+    alone: str
     config: dict[str, Any]
     phase: str
     logged: Logged
@@ -114,6 +119,8 @@ def gather(path: Path) -> RunReport:
         logged, meta, baselines = read_logged(log), log.meta, logged_baselines(log)
     return RunReport(
         path=path,
+        log=run.log,
+        alone=run.alone,
         config=to_json(bare(run.config)),
         phase=run.phase,
         logged=logged,
@@ -173,7 +180,12 @@ def _cost(run: StoredRun, architecture: Architecture) -> tuple[CostReport | None
         reports = [evaluate_safely(backend, Workload(stages[: k + 1])) for k in range(len(stages))]
     except EennError as error:
         return None, (), str(error)
-    return reports[-1], tuple(report.timeline for report in reports), ""
+    return reports[-1], tuple(_in_time(report.timeline) for report in reports), ""
+
+
+def _in_time(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Those that begin and end: nobody has checked what a backend tells beyond its costs."""
+    return tuple(span for span in spans if isfinite(span.start_s) and isfinite(span.end_s))
 
 
 def _test_images(run: StoredRun) -> tuple[Any, str]:

@@ -16,9 +16,9 @@ def provenance(run: RunReport, prefix: str) -> Markup:
     accelerator = run.accelerator
     return tag(
         "section", tag("h2", "Where this comes from"),
-        tag("p", "Made as by: ", tag("code", f"eenn-rl train --config {run.path}/config.json")),
+        _made_by(run),
         tag("p", _settings(run)),
-        tag("p", "Every logged episode again, bit by bit: ", tag("code", f"eenn-rl replay {run.path}/trajectories.h5")),
+        tag("p", "Every logged episode again, bit by bit: ", tag("code", f"eenn-rl replay {run.log}")),
         _estimator(run),
         tag("h3", f"Accelerator: {accelerator.name}"),
         tag("p", accelerator.description.rstrip("."), ". Source: ", accelerator.source or "not stated"),
@@ -27,6 +27,13 @@ def provenance(run: RunReport, prefix: str) -> Markup:
         tag("details", tag("summary", "Versions"), table(("part", "version"), _versions(run))),
         id=f"{prefix}-provenance",
     )  # fmt: skip
+
+
+def _made_by(run: RunReport) -> Markup:
+    """The command that made it; a log alone has the configuration, but not its file."""
+    if run.log == run.path:
+        return Markup("")
+    return tag("p", "Made as by: ", tag("code", f"eenn-rl train --config {run.path}/config.json"))
 
 
 def _settings(run: RunReport) -> str:

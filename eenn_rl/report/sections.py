@@ -78,7 +78,7 @@ def _headline(run: RunReport, prefix: str) -> Markup:
 
 def _statics_table(run: RunReport) -> Markup:
     if run.results is None:
-        told = f"This run is not finished; next phase: {run.phase}."
+        told = f"Of its log alone: {run.alone}." if run.alone else f"This run is not finished; next phase: {run.phase}."
         return Markup("") if run.nothing_found else tag("p", told, class_="missing")
     rows = [
         (f"static network, {title}{static.bits} bits" + _missed(static),
