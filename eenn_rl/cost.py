@@ -1,9 +1,30 @@
 """What a backend answers: cost per exit, broken down as far as it can, and what did not fit."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any
+
+import numpy as np
 
 from eenn_rl.errors import check
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.floating):
+        return float(value)
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+_PLAIN = {float, int, str, tuple, type(None)}
+
+
+def _keep_plain(record: object) -> None:
+    """Numpy's numbers in `record` as Python's own, which JSON knows; up to float64 each equals what it was."""
+    for name, value in vars(record).items():
+        if type(value) not in _PLAIN:  # most are: backends make thousands of records a second
+            object.__setattr__(record, name, _plain(value))
 
 
 @dataclass(frozen=True)
@@ -12,6 +33,9 @@ class ExitCost:
 
     energy_j: float
     latency_s: float
+
+    def __post_init__(self) -> None:
+        _keep_plain(self)
 
 
 @dataclass(frozen=True)
@@ -27,6 +51,9 @@ class LayerCost:
     utilization: float
     energy_j_by_memory: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        _keep_plain(self)
+
 
 @dataclass(frozen=True)
 class StageCost:
@@ -39,6 +66,9 @@ class StageCost:
     branch_energy_j: float
     branch_latency_s: float
 
+    def __post_init__(self) -> None:
+        _keep_plain(self)
+
 
 @dataclass(frozen=True)
 class Violation:
@@ -48,6 +78,9 @@ class Violation:
     demand: float
     bound: float
     unit: str
+
+    def __post_init__(self) -> None:
+        _keep_plain(self)
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.demand:.6g} {self.unit}, bound {self.bound:.6g} {self.unit}"
@@ -61,6 +94,9 @@ class Span:
     label: str
     start_s: float
     end_s: float
+
+    def __post_init__(self) -> None:
+        _keep_plain(self)
 
 
 @dataclass(frozen=True)
@@ -77,4 +113,22 @@ class CostReport:
     peak_memory_bytes: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
+        _keep_plain(self)
         check(len(self.exits) >= 1, "exits", self.exits, "at least one ExitCost")
+
+
+def parts_of(value: object, place: str = "report") -> Iterator[tuple[str, object]]:
+    """Every number and text in `value` with its place, for example ``report.stages[0].layers[2].energy_j``."""
+    if value is None or isinstance(value, int | float | str):
+        yield place, value
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from parts_of(item, f"{place}[{index}]")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from parts_of(item, f"{place}[{key!r}]")
+    elif is_dataclass(value) and not isinstance(value, type):
+        for name, item in vars(value).items():
+            yield from parts_of(item, f"{place}.{name}")
+    else:
+        yield place, value

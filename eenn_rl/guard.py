@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-from eenn_rl.cost import CostReport
+from eenn_rl.cost import CostReport, ExitCost, parts_of
 from eenn_rl.errors import BackendError, EennError
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.plugins import one_line
@@ -77,9 +77,19 @@ def report_problem(report: object, exits: int) -> str | None:
     if len(report.exits) != exits:
         return f"returned {len(report.exits)} exits for {exits} stages"
     for k, cost in enumerate(report.exits):
+        if not isinstance(cost, ExitCost):
+            return f"returned {cost!r:.80} as exit {k}, expected an ExitCost"
         for name, value in (("energy_j", cost.energy_j), ("latency_s", cost.latency_s)):
-            if not math.isfinite(value) or value < 0:
-                return f"returned {name} {value} at exit {k}, expected a finite cost of at least 0"
+            if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+                return f"returned {name} {value!r:.80} at exit {k}, expected a finite cost of at least 0"
+    return _unknown_part(report)
+
+
+def _unknown_part(report: CostReport) -> str | None:
+    """What of `report` neither a file nor another process could be given."""
+    for place, value in parts_of(report):
+        if value is not None and not isinstance(value, int | float | str):
+            return f"returned {value!r:.80} as {place}, expected a number or a text"
     return None
 
 

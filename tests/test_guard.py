@@ -5,11 +5,13 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from eenn_rl.cost import CostReport, ExitCost
+from eenn_rl.cost import CostReport, ExitCost, Violation, parts_of
 from eenn_rl.errors import BackendError
 from eenn_rl.guard import evaluate_safely
 from eenn_rl.hookspecs import HardwareBackend
@@ -56,7 +58,13 @@ def busy(seconds: float) -> Callable[[Workload], object]:
         (costs((1, 1), (2, math.nan)), "returned latency_s nan at exit 1, expected a finite cost of at least 0"),
         (costs((math.inf, 1), (2, 2)), "returned energy_j inf at exit 0, expected a finite cost of at least 0"),
         (costs((-1.0, 1), (2, 2)), r"returned energy_j -1.0 at exit 0"),
-        (costs(("1", 1), (2, 2)), "raised TypeError"),  # type: ignore[arg-type]
+        (costs(("1", 1), (2, 2)), "returned energy_j '1' at exit 0, expected a finite cost"),  # type: ignore[arg-type]
+        (costs((1 + 1j, 1), (2, 2)), "returned energy_j .* at exit 0, expected a finite"),  # type: ignore[arg-type]
+        (lambda _w: CostReport(((1, 1), (2, 2))), r"returned \(1, 1\) as exit 0, expected an ExitCost"),  # type: ignore[arg-type]
+        (
+            lambda w: replace(costs((1, 1), (2, 2))(w), peak_memory_bytes={"sram": print}),
+            r"returned <built-in function print> as report.peak_memory_bytes\['sram'\], expected a number or a text",
+        ),
     ],
 )
 def test_what_is_no_cost_becomes_its_reason(evaluate: Callable[[Workload], object], reason: str) -> None:
@@ -70,6 +78,16 @@ def test_a_sound_report_passes_unchanged() -> None:
     """The backend's own object comes back."""
     report = CostReport((ExitCost(1, 1), ExitCost(2, 2)))
     assert evaluate_safely(backend(lambda _w: report), WORKLOAD, limit_s=5) is report
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    """Costs, demands and peaks in whatever type numpy gave them are Python's own from then on, and equal."""
+    exits = (ExitCost(np.float32(0.1), np.int64(2)), ExitCost(np.array(1.0), np.float64(3.0)))
+    made = CostReport(exits, (Violation("w", np.int64(2), np.uint8(1), "B"),), peak_memory_bytes={"w": np.int32(5)})
+    report = evaluate_safely(backend(lambda _w: made), WORKLOAD)
+    numbers = [value for _, value in parts_of(report) if not isinstance(value, str)]
+    assert numbers == [np.float32(0.1), 2, 1.0, 3.0, 2, 1, 5]
+    assert {type(number) for number in numbers} == {int, float}
 
 
 def test_a_slow_backend_is_interrupted_at_the_limit() -> None:

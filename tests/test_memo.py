@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from eenn_rl import memo as memo_module
@@ -68,6 +69,32 @@ def test_a_memo_on_disk_outlives_the_run_and_is_exact(tmp_path: Path) -> None:
     backend = Counting()
     assert memoised(backend, path, "chip 1").evaluate_many(WORKLOADS) == first
     assert backend.calls == 0
+
+
+def test_numbers_of_numpy_are_kept_as_exactly(tmp_path: Path) -> None:
+    """A report of any of numpy's scalars, in every field that takes a number, comes back from the file as it was."""
+
+    class Numpys(Counting):
+        def evaluate(self, workload: Workload) -> CostReport:
+            self.calls += 1
+            cost = np.float32(macs(workload) / 3 * 1e-12)
+            layer = LayerCost("conv", "c", np.int64(3), np.float64(1e-6), cost, np.int64(7), cost, {"sram": cost})
+            stage = StageCost((layer,), (), cost, np.float16(0.1), np.array(0.0), np.float32(0.1))
+            return CostReport(
+                tuple(ExitCost(np.float32(k + 1) * cost, np.array(1e-6)) for k in range(len(workload.stages))),
+                (Violation("sram", np.int64(5), np.uint8(4), "bytes"),),
+                (stage,),
+                (Span("c", "conv", np.float32(0.1), np.float64(1e-6)),),
+                {"sram": np.int64(5)},
+            )
+
+    path = tmp_path / "costs.sqlite"
+    backend = Numpys()
+    first = memoised(backend, path, "chip").evaluate_many(WORKLOADS)
+    assert first == [Numpys().evaluate(workload) for workload in WORKLOADS]
+    assert first[0].exits[0].energy_j == np.float32(macs(WORKLOADS[0]) / 3 * 1e-12)  # type: ignore[union-attr]
+    assert memoised(backend, path, "chip").evaluate_many(WORKLOADS) == first
+    assert backend.calls == len(WORKLOADS)
 
 
 def test_another_identity_is_another_memo(tmp_path: Path) -> None:
