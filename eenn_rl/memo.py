@@ -3,7 +3,6 @@
 import hashlib
 import json
 import sqlite3
-import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -17,6 +16,7 @@ from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.plugins import backend_record
 from eenn_rl.serialization import from_json, to_json
+from eenn_rl.sources import sources_of
 from eenn_rl.workers import Answer, ParallelBackend, parallel
 from eenn_rl.workload import Workload
 
@@ -66,10 +66,16 @@ class _Store:
                 f"{self.path}: expected a cost memo (or no file yet) that can be read and written, found: {error}"
             ) from None
 
-    def get(self, key: str) -> CostReport | None:
+    def get(self, key: str, exits: int) -> CostReport | None:
+        """The report on a workload with `exits` stages; none where the row is damaged, so that it is asked for anew."""
         with self._connection() as connection:
+            connection.text_factory = bytes  # what is no UTF-8 is a matter of its row, not of the file
             row = connection.execute("SELECT report FROM reports WHERE key = ?", (key,)).fetchone()
-        return from_json(CostReport, json.loads(row[0]), f"{self.path}: {key}") if row else None
+        try:
+            report = from_json(CostReport, json.loads(row[0]), key) if row else None
+        except (InputFileError, ValueError, TypeError, RecursionError):
+            return None
+        return report if report_problem(report, exits) is None else None
 
     def put(self, entries: Sequence[tuple[str, CostReport]]) -> None:
         if not self.path.exists():
@@ -158,7 +164,7 @@ class MemoisedBackend:
     def _recall(self, workload: Workload) -> CostReport | None:
         known = self._known.get(workload)
         if known is None and self._store is not None and self._store.path.exists():
-            known = self._store.get(self._key(workload))
+            known = self._store.get(self._key(workload), len(workload.stages))
             if known is not None:
                 self._known[workload] = known
         self.hits += known is not None
@@ -202,21 +208,12 @@ def practical(
 
     Asked for neither, one that costs whole batches comes back as it is: it is faster alone. What another one took
     `QUICK_S` or longer for is remembered in `kept`, the file of the run, so that continuing it asks nothing again,
-    as long as the backend's sources stay as they are.
+    as long as the backend's files, code and data, stay as they are.
     """
     spread = parallel(backend, workers, limit_s) if workers > 1 else backend
     if memo is not None:
         return memoised(spread, memo, identity_of(name, backend, accelerator), limit_s)
     if kept is None or hasattr(spread, "evaluate_batch"):
         return spread
-    identity = _digest(identity_of(name, backend, accelerator), _sources_of(backend))
+    identity = _digest(identity_of(name, backend, accelerator), sources_of(backend, backend_record(name)))
     return MemoisedBackend(spread, kept, identity, limit_s, QUICK_S)
-
-
-def _sources_of(backend: HardwareBackend) -> str:
-    """SHA-256, hex, over the sources of the package, or module, that `backend` is of: they change between versions."""
-    module = sys.modules.get(type(backend).__module__.partition(".")[0])
-    folders = [Path(folder) for folder in getattr(module, "__path__", ())]
-    file = getattr(module, "__file__", None)
-    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))] or [Path(file or "")]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files if path.is_file())).hexdigest()

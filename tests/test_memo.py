@@ -221,6 +221,32 @@ def test_a_memo_that_is_damaged_while_it_is_used_is_one_line(tmp_path: Path) -> 
         memo.evaluate_many(WORKLOADS[:1])
 
 
+DAMAGED = {
+    "cut short": b'{"exits": [{"energy_j": 1.0, "late',
+    "no UTF-8": b"\xff\xfe\x00",
+    "of another kind": b'{"exits": "none"}',
+    "a number": b"5",
+    "nested without end": b"[" * 100_000,
+    "not a number": b'{"exits": [{"energy_j": NaN, "latency_s": 1.0}]}',
+    "negative": b'{"exits": [{"energy_j": -1.0, "latency_s": 1.0}]}',
+    "of more exits": b'{"exits": [{"energy_j": 1.0, "latency_s": 1.0}, {"energy_j": 1.0, "latency_s": 1.0}]}',
+}
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+def test_a_damaged_row_counts_as_none(how: str, tmp_path: Path) -> None:
+    """What cannot be read, or is no sound cost, is asked for anew and written over."""
+    path, static = tmp_path / "costs.sqlite", next(w for w in WORKLOADS if len(w.stages) == 1)
+    memoised(Counting(), path, "chip").evaluate(static)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE reports SET report = CAST(? AS TEXT)", (DAMAGED[how],))
+    connection.close()
+    backend, again = Counting(), Counting()
+    for asked in (backend, again):
+        assert memoised(asked, path, "chip").evaluate(static) == Counting().evaluate(static)
+    assert (backend.calls, again.calls) == (1, 0)
+
+
 @dataclass(frozen=True)
 class Moody:
     """Takes `seconds` a workload; hangs in code that no signal reaches on `hangs`, ends its process on `dies`."""

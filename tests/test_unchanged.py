@@ -93,6 +93,39 @@ def test_another_cost_model_is_refused(tmp_path: Path, old: str, new: str, told:
     assert f"eenn-rl replay {run}/trajectories.h5 --backend chip --out NEW.h5" in done.stderr
 
 
+LOOKED_UP = """
+import time
+from pathlib import Path
+""" + good_plugin().replace("macs * 1e-12", "macs * self.joules").replace(
+    "def evaluate(", "joules = float((Path(__file__).parent / 'table.csv').read_text())\n    def evaluate("
+).replace("costs, energy", "time.sleep(0.012)\n        costs, energy")
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_another_table_of_a_slow_backend_is_refused(tmp_path: Path, *, resumed: bool) -> None:
+    """Data that a plugin ships with decide its costs as code does: what the run kept is not taken for today's."""
+    site = install(tmp_path / "site", "chip", {"chip": "chip"}, {})
+    (site / "chip").mkdir()
+    (site / "chip" / "__init__.py").write_text(LOOKED_UP)
+    (site / "chip" / "table.csv").write_text("1e-12")
+    tables, run = tables_of(tmp_path / "tables.npz", "digits"), tmp_path / "run"
+
+    def eenn_rl(*words: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
+        command = [sys.executable, "-m", "eenn_rl.cli", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+    done = eenn_rl("train", *SEARCH, "--backend", "chip", "--tables", tables, "--run", str(run))
+    assert done.returncode == 0, done.stderr
+    assert (run / "checkpoints" / "costs.sqlite").exists()
+    (site / "chip" / "table.csv").write_text("2e-12")
+    if resumed:
+        (run / "search.json").unlink()
+    done = eenn_rl(*(("train", "--resume", "--run") if resumed else ("verify",)), str(run))
+    assert done.returncode == 2, done.stderr
+    assert ("baselines" if resumed else "found another: energy_j of static was") in done.stderr
+
+
 def test_other_tables_and_another_objective_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Both lie in the run folder, where anyone may edit them."""
     run = tmp_path / "run"
