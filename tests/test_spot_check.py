@@ -50,6 +50,18 @@ class ChangedBatch(BatchClosedFormBackend):
         return self.change(*super().evaluate_batch(stages, index))  # type: ignore[return-value]
 
 
+class StaleBatch(BatchClosedFormBackend):
+    """Knows a stage by its number in the batch, for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: dict[int, Stage] = {}
+
+    def evaluate_batch(self, stages: Sequence[Stage], index: npt.NDArray[np.int32]) -> Answer:
+        known = [self.known.setdefault(number, stage) for number, stage in enumerate(stages)]
+        return super().evaluate_batch(known, index)
+
+
 def drift(report: CostReport, call: int) -> CostReport:
     return replace(report, exits=tuple(ExitCost(c.energy_j, c.latency_s * (1 + 1e-12 * call)) for c in report.exits))
 
@@ -70,6 +82,7 @@ BROKEN = {
         ChangedBatch(lambda e, t, f: (e, t * (1 + 2**-52), f)),
         "evaluate_batch equals evaluate exactly; found latency_s .* in a batch, .* alone at exit 0",
     ),
+    "remembers the last batch": (StaleBatch(), "evaluate_batch equals evaluate exactly; found energy_j .* in a batch"),
     "is less exact": (ChangedBatch(lambda e, t, f: (e.astype(np.float32), t, f)), "energy_j in float32, expected fl"),
     "fits otherwise": (ChangedBatch(lambda e, t, f: (e, t, ~f)), "fits .* in a batch, violations .* alone"),
 }

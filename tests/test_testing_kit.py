@@ -1,5 +1,6 @@
 """The conformance kit: a good backend passes, and each broken promise is found and named."""
 
+import math
 import os
 import random
 import sys
@@ -14,14 +15,15 @@ import numpy.typing as npt
 import pytest
 
 from eenn_rl.backbone import Backbone
-from eenn_rl.cost import CostReport, ExitCost, Violation
-from eenn_rl.errors import BackendError
+from eenn_rl.cost import CostReport, ExitCost, LayerCost, StageCost, Violation
+from eenn_rl.errors import BackendError, InvalidValueError
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.testing import (
     PROMISES,
     BackendConformance,
     BrokenPromise,
+    Plausible,
     Subject,
     check_all,
     measure_speed,
@@ -30,7 +32,9 @@ from eenn_rl.testing import (
     sample_workloads,
     subject_for,
 )
-from eenn_rl.testing.promises import check_free_of_side_effects
+from eenn_rl.testing.promises import check_deterministic
+from eenn_rl.testing.side_effects import check_free_of_side_effects
+from eenn_rl.testing.units import check_units_and_ranges
 from eenn_rl.workload import Stage, Workload
 from eenn_rl.zoo import make_backbone
 from plugin_site import good_plugin, install
@@ -142,6 +146,10 @@ def ending(_report: CostReport) -> object:
     sys.exit(0)
 
 
+def idle_stage(utilization: float) -> StageCost:
+    return StageCost((LayerCost("pool", "core0", None, 1e-6, 1e-12, 0, utilization),), (), 1e-12, 1e-6, 0.0, 0.0)
+
+
 def big_raises(report: CostReport) -> CostReport:
     if report.violations:
         raise ValueError("does not fit")
@@ -150,7 +158,10 @@ def big_raises(report: CostReport) -> CostReport:
 
 BROKEN = {
     "no api_version": (lambda: SimpleNamespace(evaluate=Sound().evaluate), "integer api_version"),
-    "drifts by one bit": (variant(drifting()), "deterministic on .* evaluated twice: exit"),
+    "drifts by one bit": (
+        variant(drifting()),
+        r"deterministic on .* evaluated twice: report.exits\[0\].* was .*, then",
+    ),
     "raises": (variant(raising), "side effects on .* evaluate raised MemoryError: too big"),
     "ends the process": (variant(ending), "side effects on .* evaluate raised SystemExit: 0"),
     "ends the process while it is made": (lambda: sys.exit(0), "protocol: making the backend raised SystemExit: 0"),
@@ -173,6 +184,17 @@ BROKEN = {
     ),
     "writes a file": (variant(with_effect(lambda: Path("left.txt").write_text("x"))), "changed files in the working"),
     "is in picojoules": (variant(scaled(energy=1e12)), "is energy_j in joules"),
+    "is in microjoules": (variant(scaled(energy=1e6)), "is energy_j in joules"),
+    "is in milliseconds": (variant(scaled(latency=1e3)), "is latency_s in seconds"),
+    "is in microjoules and milliseconds": (variant(scaled(0.5e6, 0.5e3)), "is energy_j in joules.* sets `plausible`"),
+    "divides nothing by nothing": (
+        variant(lambda report: replace(report, stages=(idle_stage(math.nan),))),
+        r"units and ranges on .* report.stages\[0\].layers\[0\].utilization must be a number, found nan",
+    ),
+    "breaks down into something else": (
+        variant(lambda report: replace(report, peak_memory_bytes={"sram": print})),
+        r"report.peak_memory_bytes\['sram'\] must be a number or a text, found <built-in function print>",
+    ),
     "is in cycles": (variant(scaled(latency=1e9)), "is latency_s in seconds, not cycles"),
     "is negative": (variant(scaled(energy=-1)), "energy_j must be finite and positive, found -"),
     "is not a number": (variant(scaled(latency=float("nan"))), "latency_s must be finite and positive, found nan"),
@@ -247,6 +269,86 @@ def test_what_is_put_back_is_no_side_effect(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setenv("EENN_TEST", "1")
     check_free_of_side_effects(subject(variant(with_effect(tidy))))
+
+
+def test_a_nan_is_not_told_as_a_difference() -> None:
+    """Of a breakdown that says NaN each time, the same workload costs the same; that it is no number is told alone."""
+    nan = subject(variant(lambda report: replace(report, stages=(idle_stage(math.nan),))))
+    check_deterministic(nan)
+    with pytest.raises(BrokenPromise, match="units and ranges"):
+        check_units_and_ranges(nan)
+
+
+def test_a_chip_beyond_the_usual_is_tried_with_ranges_of_its_own() -> None:
+    """They replace the kit's; bounds that hold nothing are refused."""
+    far = replace(subject(variant(scaled(1e6, 1e3))), plausible=Plausible((0, 1e-5), (0, 1e-5), (0, 10)))
+    check_units_and_ranges(far)
+    with pytest.raises(BrokenPromise, match=r"expected 1e-06 to 0\.1 W"):
+        check_units_and_ranges(replace(subject(variant(scaled(1e3))), plausible=Plausible(power_w=(1e-6, 0.1))))
+    with pytest.raises(InvalidValueError, match="plausible power_w must be a lower and a higher bound"):
+        Plausible(power_w=(10, 1))
+
+
+def test_cores_that_share_no_bits_may_come_first() -> None:
+    """A legal accelerator whose first allocation serves no stage: the kit tries the others."""
+    one, other = (replace(core, precisions=core.precisions[at:][:1]) for at, core in enumerate(ACCELERATOR.cores[:2]))
+    spec = AcceleratorSpec("odd", (one, other), allocations=((0, 1), (0,), (1,)))
+    assert spec.allocation_bits(0) == ()
+    check_all(Subject(Sound, spec, BACKBONE, sample_workloads(spec, BACKBONE, 2)))
+
+
+class Stale(Sound):
+    """Knows a stage by its number in the batch, for ever."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, Stage] = {}
+
+    def evaluate_batch(self, stages: Sequence[Stage], index: Index) -> Answer:
+        known = [self.known.setdefault(i, stage) for i, stage in enumerate(stages)]
+        return super().evaluate_batch(known, index)
+
+
+def test_a_batch_that_remembers_the_last_one_is_found() -> None:
+    """Stages have other numbers in every round of a search."""
+    with pytest.raises(BrokenPromise, match=r"batch equals single on .* in reverse"):
+        check_all(subject(Stale))
+
+
+class Emptied(Sound):
+    """Needs a row."""
+
+    def evaluate_batch(self, stages: Sequence[Stage], index: Index) -> Answer:
+        assert len(index), "no rows"
+        return super().evaluate_batch(stages, index)
+
+
+def test_a_batch_of_none_is_one() -> None:
+    """Arrays without rows are answered with arrays without rows."""
+    with pytest.raises(BrokenPromise, match="evaluate_batch raised AssertionError: no rows"):
+        check_all(subject(Emptied))
+
+
+BATCH_EFFECTS: dict[str, tuple[Callable[[list[Stage], Index], object], str]] = {
+    "prints": (lambda *_: sys.stdout.write("hello"), "printed 'hello' on stdout"),
+    "seeds numpy": (lambda *_: np.random.seed(0), "changed numpy.random's state"),  # noqa: NPY002  the global state
+    "writes the index": (lambda _, index: index.fill(7), "changed the index that it was given"),
+    "takes a stage away": (lambda stages, _: stages.pop(), "changed the stages that it was given"),
+}
+
+
+@pytest.mark.parametrize("what", BATCH_EFFECTS)
+def test_a_batch_has_no_side_effects_either(what: str) -> None:
+    """Nothing printed, no global state, and arguments as they were."""
+    effect, message = BATCH_EFFECTS[what]
+
+    class Effect(Sound):
+        def evaluate_batch(self, stages: Sequence[Stage], index: Index) -> Answer:
+            answer = super().evaluate_batch(stages, index)
+            effect(stages, index)  # type: ignore[arg-type]
+            return answer
+
+    with pytest.raises(BrokenPromise, match=f"free of side effects: evaluate_batch {message}"):
+        check_all(subject(Effect))
 
 
 class _BatchOf(Sound):

@@ -12,14 +12,17 @@ Every check is also a function of a `Subject` for use elsewhere; `check_all` run
 """
 
 from eenn_rl.testing.conformance import BackendConformance
-from eenn_rl.testing.promises import PROMISES, BrokenPromise, Subject, check_all, subject_for
+from eenn_rl.testing.plausible import Plausible
+from eenn_rl.testing.promises import PROMISES, check_all
 from eenn_rl.testing.speed import SpeedReport, measure_speed
+from eenn_rl.testing.subject import BrokenPromise, Subject, subject_for
 from eenn_rl.testing.workloads import describe, oversized_workload, sample_workloads
 
 __all__ = [
     "PROMISES",
     "BackendConformance",
     "BrokenPromise",
+    "Plausible",
     "SpeedReport",
     "Subject",
     "check_all",

@@ -26,8 +26,9 @@ Asked = list[tuple[Workload, CostReport]]
 def spot_check(backend: HardwareBackend, space: SearchSpace, limit_s: float | None = None) -> list[str]:
     """Which promises `backend` breaks on a few architectures of `space`: what was promised, and what was found.
 
-    Each is costed twice, and all of them in one batch where it can do that; one that takes seconds to answer is asked
-    three times in all. What fails outright or takes longer than `limit_s` is left to the search to tell.
+    Each is costed twice, and where it can do that all of them in one batch, then most in another in which stages have
+    other numbers; one that takes seconds to answer is asked three times in all. What fails outright or takes longer than `limit_s` is left to the
+    search to tell.
     """
     asked: Asked = []
     found: dict[str, str] = {}
@@ -40,8 +41,9 @@ def spot_check(backend: HardwareBackend, space: SearchSpace, limit_s: float | No
                 found.setdefault(promise, how)
         if time.monotonic() - begun > ENOUGH_S:
             break
-    if asked and _SAME not in found and isinstance(backend, BatchBackend):
-        found.update(_batch_differs(backend, asked, limit_s))
+    if _SAME not in found and isinstance(backend, BatchBackend):
+        for part in (asked, asked[:0:-1]):
+            found = {**_batch_differs(backend, part, limit_s), **found}
     return [f"{promise}; found {how}" for promise, how in found.items()]
 
 
@@ -89,6 +91,8 @@ def _cheaper(report: CostReport) -> Iterator[tuple[str, str]]:
 
 
 def _batch_differs(backend: BatchBackend, asked: Asked, limit_s: float | None) -> dict[str, str]:
+    if not asked:
+        return {}
     stages, index = batch_of([workload for workload, _ in asked])
     reports = [report for _, report in asked]
     try:

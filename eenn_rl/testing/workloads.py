@@ -24,12 +24,17 @@ def sample_workloads(
 
 
 def oversized_workload(accelerator: AcceleratorSpec) -> Workload:
-    """One convolution whose feature maps take more than 64 gigabytes at 8 bits, and a classifier, on allocation 0."""
+    """One convolution whose feature maps take more than 64 gigabytes at 8 bits, and a classifier.
+
+    On the first allocation whose cores share a bit-width.
+    """
     size, channels = (2048, 2048), 16384
     huge = Layer("huge", "conv", 1, channels, channels, size, size, (3, 3), (1, 1), (1, 1))
     pool = Layer("pool", "pool", 1, channels, channels, size, (1, 1), size, size, reads=("huge",), pooling="average")
     linear = Layer("linear", "linear", 1, channels, 10, (1, 1), (1, 1), reads=("pool",))
-    return Workload((Stage((huge,), (pool, linear), accelerator.allocation_bits(0)[-1], 0, 0),))
+    usable = (place for place in range(len(accelerator.allocations)) if accelerator.allocation_bits(place))
+    place = next(usable)  # a search never takes the others
+    return Workload((Stage((huge,), (pool, linear), accelerator.allocation_bits(place)[-1], place, place),))
 
 
 def describe(workload: Workload) -> str:
