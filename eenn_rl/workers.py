@@ -6,12 +6,15 @@ and replaced; its workload gets the reason.
 
 import contextlib
 import multiprocessing
+import signal
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from types import TracebackType
 from typing import Self
 
@@ -25,25 +28,56 @@ from eenn_rl.workload import Workload
 Answer = CostReport | BackendError
 _GRACE_S = 2.0
 """How long a worker may take, beyond the limit, to interrupt its backend by itself."""
+_MASKS = hasattr(signal, "pthread_sigmask")
 _START_S = 120.0
 """How long a worker may take to come up: it imports the plugin anew."""
 
 
 def _serve(backend: HardwareBackend, limit_s: float | None, connection: Connection) -> None:
-    """A worker's life: say that it is there, then answer workloads until the connection closes."""
-    connection.send(None)
-    while True:
+    """A worker's life: say that it is there, then answer workloads until it is interrupted or nobody listens."""
+    with contextlib.suppress(KeyboardInterrupt, EOFError, OSError):  # the main process tells why the run ended
         try:
-            workload = connection.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
-        try:
-            answer: Answer = evaluate_safely(backend, workload, limit_s)
-        except BackendError as error:
-            answer = BackendError(str(error))
-        except KeyboardInterrupt:
-            return
-        connection.send(answer)
+            _mask_interrupts("SIG_UNBLOCK")
+            connection.send(None)
+            while True:
+                _send(connection, _answer(backend, limit_s, connection.recv()))
+        finally:
+            _mask_interrupts("SIG_BLOCK")  # nor while it comes down
+
+
+def _answer(backend: HardwareBackend, limit_s: float | None, workload: Workload) -> Answer:
+    try:
+        return evaluate_safely(backend, workload, limit_s)
+    except BackendError as error:
+        return BackendError(str(error))
+
+
+def _send(connection: Connection, answer: Answer) -> None:
+    try:
+        packed = ForkingPickler.dumps(answer)
+    except Exception as error:  # noqa: BLE001  whatever a plugin's classes raise
+        packed = ForkingPickler.dumps(
+            BackendError(f"returned what cannot be sent to another process: {one_line(error)}")
+        )
+    connection.send_bytes(packed)
+
+
+def _mask_interrupts(how: str) -> set[int]:
+    """Let Ctrl-C wait (``SIG_BLOCK``) or through again (``SIG_UNBLOCK``); the signals that waited before."""
+    return set(signal.pthread_sigmask(getattr(signal, how), [signal.SIGINT])) if _MASKS else set()
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C waits meanwhile, and in a process that is started here until it lets it through: it would print where."""
+    if _MASKS:
+        resource_tracker.ensure_running()  # which lets interrupts through: not only with the first worker
+    before = _mask_interrupts("SIG_BLOCK")
+    try:
+        yield
+    finally:
+        if signal.SIGINT not in before:
+            _mask_interrupts("SIG_UNBLOCK")
 
 
 class _Worker:
@@ -53,7 +87,8 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(backend, limit_s, theirs), daemon=True)
         try:
-            self.process.start()
+            with _interrupts_wait():
+                self.process.start()
         except Exception as error:
             raise BackendError(f"cannot be sent to a worker process: {one_line(error)}") from error
         theirs.close()
@@ -133,8 +168,8 @@ class ParallelBackend:
         """Number and answer of each workload, in the order in which they come."""
         waiting = deque(range(len(workloads)))
         busy: list[_Worker] = []
-        self._start(min(self._settings.workers, len(workloads)))
         try:
+            self._start(min(self._settings.workers, len(workloads)))
             idle = list(self._workers)
             while waiting or busy:
                 while waiting and idle:

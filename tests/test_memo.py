@@ -285,6 +285,27 @@ def test_workers_answer_in_order_and_survive_hangs_and_deaths(pool: ParallelBack
     assert str(answers[4]) == "ended its worker process (exit code 9)"
 
 
+@dataclass(frozen=True)
+class Wrapping:
+    """Its report is of a class that no other process knows."""
+
+    api_version: int = 1
+
+    def evaluate(self, workload: Workload) -> CostReport:
+        class Local(CostReport):
+            pass
+
+        return Local(Counting().evaluate(workload).exits)
+
+
+def test_a_report_that_cannot_be_sent_is_a_reason(capfd: pytest.CaptureFixture[str]) -> None:
+    """Not the end of its worker, with a traceback for each."""
+    with parallel(Wrapping(), workers=1) as backend:
+        answers = backend.evaluate_many(WORKLOADS[:2])
+    assert all(str(answer).startswith("returned what cannot be sent to another process: ") for answer in answers)
+    assert capfd.readouterr().err == ""
+
+
 def test_after_a_lost_worker_the_pool_still_works(pool: ParallelBackend) -> None:
     """Single evaluations as well, and the reason is raised."""
     assert pool.evaluate(WORKLOADS[0]) == Counting().evaluate(WORKLOADS[0])

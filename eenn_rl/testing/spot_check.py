@@ -27,8 +27,8 @@ def spot_check(backend: HardwareBackend, space: SearchSpace, limit_s: float | No
     """Which promises `backend` breaks on a few architectures of `space`: what was promised, and what was found.
 
     Each is costed twice, and where it can do that all of them in one batch, then most in another in which stages have
-    other numbers; one that takes seconds to answer is asked three times in all. What fails outright or takes longer than `limit_s` is left to the
-    search to tell.
+    other numbers; one that takes seconds to answer is asked three times in all. What fails outright or takes longer
+    than `limit_s` is left to the search to tell.
     """
     asked: Asked = []
     found: dict[str, str] = {}
