@@ -1,5 +1,6 @@
 """The example plugin and what `backends new` writes: built, installed and tested in a fresh environment."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import pytest
 
 from eenn_rl.backend_template import package_files, write_package
 from eenn_rl.errors import EennError, InvalidValueError
+from eenn_rl.testing import check_all, subject_for
+from plugin_site import install
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "third_party_backend"
@@ -39,6 +42,20 @@ def test_a_name_that_is_taken_is_refused(name: str, found: str, tmp_path: Path) 
     with pytest.raises(EennError, match=f"backend name '{name}': expected one that is free, found {found}: choose an"):
         write_package(name, tmp_path / "package")
     assert not (tmp_path / "package").exists()
+
+
+@pytest.mark.parametrize("name", ["none", "true", "workload", "layer", "cost-report", "exit-cost", "stage", "hookimpl"])
+def test_a_package_works_whatever_its_name_means_elsewhere(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that are Python's, or those of what the module imports: it loads, and keeps its promises."""
+    folder, module = tmp_path / "package", "eenn_" + name.replace("-", "_")
+    write_package(name, folder)
+    site = install(tmp_path / "site", f"eenn-{name}", {name: module}, {module: (folder / f"{module}.py").read_text()})
+    monkeypatch.syspath_prepend(site)
+    check_all(subject_for(name, count=1))
+    monkeypatch.syspath_prepend(folder / "tests")
+    importlib.import_module(f"test_{module}").test_a_linear_layer_is_bound_by_memory()
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ def package_files(name: str) -> dict[str, str]:
         "name": name,
         "module": "eenn_" + "_".join(words),
         "distribution": "eenn-" + "-".join(words),
-        "class": "".join(word.capitalize() for word in words),
+        # Backend: alone, a name such as `none` or `workload` would be a keyword, or hide what the module imports.
+        "class": "".join(word.capitalize() for word in words) + "Backend",
         "version": __version__,
     }
     return {path.format(**names): _filled(template, names) for template, path in _FILES.items()}

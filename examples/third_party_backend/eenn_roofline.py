@@ -12,7 +12,7 @@ from eenn_rl.hookspecs import hookimpl
 from eenn_rl.workload import Workload
 
 
-class Roofline:
+class RooflineBackend:
     """Costs a workload on one accelerator."""
 
     api_version = 1
@@ -55,6 +55,6 @@ class Roofline:
 
 
 @hookimpl
-def eenn_rl_make_backend(accelerator: AcceleratorSpec) -> Roofline:
+def eenn_rl_make_backend(accelerator: AcceleratorSpec) -> RooflineBackend:
     """Make the backend for `accelerator`."""
-    return Roofline(accelerator)
+    return RooflineBackend(accelerator)

@@ -6,10 +6,10 @@ from eenn_rl.hardware import load_accelerator
 from eenn_rl.testing import BackendConformance
 from eenn_rl.workload import Stage, Workload
 
-from eenn_roofline import Roofline
+from eenn_roofline import RooflineBackend
 
 
-class TestRoofline(BackendConformance):
+class TestRooflineBackend(BackendConformance):
     """eenn-rl's conformance kit: determinism, no side effects, units and ranges, and the rest."""
 
     backend_name = "roofline"
@@ -22,7 +22,7 @@ BITS_PER_S = SPEC.dram.bandwidth_bits * SPEC.clock_hz
 
 def latency_s(layer: Layer, core: int) -> float:
     """Latency of `layer` alone at 8 bits."""
-    report = Roofline(SPEC).evaluate(Workload((Stage((layer,), (), 8, core, core),)))
+    report = RooflineBackend(SPEC).evaluate(Workload((Stage((layer,), (), 8, core, core),)))
     return report.exits[0].latency_s
 
 
