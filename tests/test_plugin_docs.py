@@ -1,5 +1,6 @@
 """docs/plugins.md says what the code does: its reference, its examples and its numbers."""
 
+import inspect
 import json
 import os
 import re
@@ -10,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from docs_reference import BEGIN, DOCS, END, NAMES, reference
-from eenn_rl import evaluator, guard, hookspecs
+from eenn_rl import evaluator, guard, hookspecs, sources
 from eenn_rl.backend_template import package_files
+from eenn_rl.cost_report import LayerCosting
 from eenn_rl.plugins import OLDEST_API_VERSION
 from eenn_rl.space import SearchSpace
-from eenn_rl.testing import PROMISES, check_all, subject_for
+from eenn_rl.testing import PROMISES, Plausible, check_all, subject_for
 from plugin_site import install
 
 TEXT = DOCS.read_text("utf-8")
@@ -111,6 +113,16 @@ def test_the_numbers_of_the_docs_are_those_of_the_code() -> None:
     assert f"each of its workloads, at most {guard.BATCH_LIMITS} times" in TEXT
     assert f"What version {hookspecs.API_VERSION} promises" in TEXT
     assert OLDEST_API_VERSION == 1
+
+
+def test_the_ranges_and_bounds_of_the_docs_are_those_of_the_code() -> None:
+    """Between what the kit expects costs, which method costs a layer alone, and what of a package is read whole."""
+    words, usual = " ".join(TEXT.split()), Plausible()
+    for (low, high), unit in ((usual.energy_per_mac_j, "J a MAC"), (usual.latency_per_mac_s, "s a MAC")):
+        assert f"{low:g} to {high:.0e} {unit}".replace("e-0", "e-") in words
+    assert f"{usual.power_w[0]:g} to {usual.power_w[1]:.0f} W".replace("e-0", "e-") in words
+    assert f"cost_layer({', '.join(list(inspect.signature(LayerCosting.cost_layer).parameters)[1:])})" in words
+    assert f"larger than {sources.WHOLE_BYTES // 2**20} MiB" in words
 
 
 def test_the_claims_about_diana_are_rows_of_its_benchmark() -> None:
