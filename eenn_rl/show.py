@@ -44,8 +44,16 @@ def show(path: Path) -> None:
 
 
 def _console() -> Console:
-    """A console that prints paths and names as they are: brackets in them are no markup, colons no emoji."""
-    return Console(highlight=False, markup=False, emoji=False)
+    """A console that prints paths and names as they are: brackets in them are no markup, colons no emoji.
+
+    In a narrow terminal lines wrap: columns of a table that were cut would lose a verdict.
+    """
+    width = max(WIDTH, Console().width)
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+WIDTH = 80
+"""Characters that a table of results needs."""
 
 
 def _without_results(run: StoredRun) -> str:
@@ -216,6 +224,9 @@ def _advice(results: Results) -> list[str]:
     if not results.verified:
         help_ = "a larger --budget may help, or looser bounds (eenn-rl report RUN shows which were broken)"
         return [f"the search found no feasible network with early exits: {help_}"]
+    if results.objective.get("minimise") == "elp" and all(item.elp_reduction <= 0 for item in results.verified):
+        bits = results.static.bits
+        return [f"no verified architecture saves anything on test: take the static {bits}-bit network, or another chip"]
     if results.verified[0].feasible:
         return []
     better = next((rank for rank, item in enumerate(results.verified, start=1) if item.feasible), None)
