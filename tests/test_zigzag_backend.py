@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from eenn_multicore.backend import MulticoreBackend
 from eenn_multicore.layer_cost import AnalyticalLayerModel
 from eenn_rl.backbone import Backbone, Block, Layer
 from eenn_rl.errors import InvalidValueError, MissingDependencyError
@@ -23,6 +24,7 @@ from eenn_rl.schedule import LayerRequest
 from eenn_rl.testing import BackendConformance
 from eenn_rl.testing.speed import batch_of
 from eenn_rl.testing.workloads import sample_workloads
+from eenn_rl.workload import Stage, Workload
 from eenn_zigzag import layer_model
 from eenn_zigzag.backend import ZigZagBackend, default_workers
 from eenn_zigzag.cache import AnswerCache, default_folder
@@ -97,6 +99,22 @@ def test_the_numbers_are_zigzags_own(layer: Layer, bits: int, cycles: float, ene
     assert cost.cycles == cycles
     assert cost.energy_j == pytest.approx(energy_pj * 1e-12, rel=1e-12)
     assert cost.dram_bits >= (layer.weight_elements + layer.input_elements + layer.output_elements) * bits * 0.99
+
+
+@needs_zigzag
+@pytest.mark.parametrize("point", ["nominal", "low"])
+def test_a_core_at_another_operating_point_costs_what_multicore_says(point: str, folder: Path) -> None:
+    """A network on a core whose point is not the first: its voltage scales energies once, and not those of the DRAM."""
+    spec = load_accelerator("hetero_quad")
+    spec = replace(spec, cores=(*spec.cores[:3], spec.cores[3].at_point(point)))
+    backbone = tiny()
+    workload = Workload((Stage(backbone.layers, (), 8, 3, 3),))
+    found = ZigZagBackend(spec, folder, workers=1).evaluate(workload)
+    expected = MulticoreBackend(spec).evaluate(workload)
+    assert found.exits[0].energy_j == pytest.approx(expected.exits[0].energy_j, rel=0.01)
+    for mine, other in zip(found.stages[0].layers, expected.stages[0].layers, strict=True):
+        if other.macs:
+            assert mine.energy_j_by_memory["mac"] == pytest.approx(other.energy_j_by_memory["mac"])
 
 
 @needs_zigzag

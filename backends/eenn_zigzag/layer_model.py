@@ -3,7 +3,7 @@
 import json
 import logging
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from importlib import metadata
@@ -70,8 +70,8 @@ def _answers(questions: Sequence[Question], workers: int) -> Iterator[ToolAnswer
 class ZigZagLayerModel:
     """A `LayerModel` whose layers are costed by ZigZag.
 
-    Throughput other than one MAC per unit and cycle, and operating points, are not ZigZag's: they scale its compute
-    cycles and its energies. How many cores share the DRAM does not change the mapping that is asked for.
+    Throughput other than one MAC per unit and cycle is not ZigZag's: it scales its compute cycles. How many cores share
+    the DRAM does not change the mapping that is asked for.
     """
 
     def __init__(self, accelerator: AcceleratorSpec, cache: AnswerCache, workers: int = 1) -> None:
@@ -133,23 +133,10 @@ def _with_dram(core: CoreSpec, dram: DramSpec | None, off_chip: frozenset[Operan
     return replace(core, memories=(*core.memories, memory))
 
 
-def _energy_scale(core: CoreSpec) -> float:
-    """Dynamic energy goes with the square of the voltage; energies are stated at the first operating point."""
-    return (core.points[core.point].voltage_v / core.points[0].voltage_v) ** 2 if core.points else 1.0
-
-
-def _by_memory(core: CoreSpec, energy_pj: Callable[[int, MemorySpec], float]) -> dict[str, float]:
-    """Energy in J by memory, scaled to the operating point; the DRAM has a supply of its own."""
-    scale = _energy_scale(core)
-    return {
-        memory.name: energy_pj(index, memory) * PICO * (1.0 if memory.name == DRAM else scale)
-        for index, memory in enumerate(core.memories)
-    }
-
-
 def _cost(answer: ToolAnswer, core: CoreSpec, bits: int) -> CoreLayerCost:
-    energy = _by_memory(core, lambda index, _memory: answer.memory_pj.get(f"m{index}", 0.0))
-    energy["mac"] = answer.mac_pj * PICO * _energy_scale(core)
+    """What the tool says, in J; the core's energies, which it was asked with, are those of its operating point."""
+    energy = {memory.name: answer.memory_pj.get(f"m{index}", 0.0) * PICO for index, memory in enumerate(core.memories)}
+    energy["mac"] = answer.mac_pj * PICO
     throughput = precision_of(core, bits).throughput
     cycles = answer.cycles - answer.compute_cycles + answer.compute_cycles / throughput
     moved = {"I": 0.0}
