@@ -17,7 +17,7 @@ from eenn_multicore.backend import MulticoreBackend
 from eenn_multicore.layer_cost import AnalyticalLayerModel
 from eenn_rl.backbone import Backbone, Block, Layer
 from eenn_rl.errors import InvalidValueError, MissingDependencyError
-from eenn_rl.hardware import AcceleratorSpec, ArrayDimension, CoreSpec, load_accelerator
+from eenn_rl.hardware import AcceleratorSpec, ArrayDimension, CoreSpec, Dataflow, Unrolling, load_accelerator
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.plugins import list_backends
 from eenn_rl.schedule import LayerRequest
@@ -288,6 +288,22 @@ def test_a_core_becomes_zigzags_file_again() -> None:
         "unit_energy": 0.04, "unit_area": 1, "dimensions": ["D1", "D2", "D3", "D4"], "sizes": [8, 8, 4, 4],
     }  # fmt: skip
     assert mapping_data(CORE, conv(8, 8, 4))["spatial_mapping"]["D3"] == ["OX, 4"]
+
+
+BY_NAME = tuple(
+    Dataflow((Unrolling("D1", "K", size),), kinds) for size, kinds in ((2, ("conv",)), (4, ("c1",)), (8, ()))
+)
+
+
+@pytest.mark.parametrize(("name", "kind", "expected"), [("c1", "conv", 4), ("c2", "conv", 2), ("c1", "linear", 4),
+                                                        ("conv", "linear", 8), ("f", "linear", 8)])  # fmt: skip
+def test_a_dataflow_holds_by_name_then_by_kind_for_both_backends(name: str, kind: str, expected: int) -> None:
+    """As in ZigZag's mapping files: one for a layer's name, else for its kind, else the general one; so multicore."""
+    core, layer = changed(dataflows=BY_NAME), replace(conv(8, 8, 1, kind=kind), name=name)
+    assert mapping_data(core, layer)["spatial_mapping"] == {"D1": [f"K, {expected}"]}
+    model = AnalyticalLayerModel(SPEC)
+    alone = changed(dataflows=(Dataflow((Unrolling("D1", "K", expected),)),))
+    assert model.cost(LayerRequest(layer, core, 8)) == model.cost(LayerRequest(layer, alone, 8))
 
 
 @pytest.mark.parametrize(

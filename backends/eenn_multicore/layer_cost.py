@@ -9,12 +9,12 @@ from eenn_multicore.best_mapping import MappedCost, Objective, best_mappings
 from eenn_multicore.problem import Problem, problem_of
 from eenn_rl.backbone import Layer
 from eenn_rl.hardware import AcceleratorSpec, CoreSpec, Dataflow, DramSpec, MemorySpec, Operand, PortSpec, Traffic
-from eenn_rl.schedule import CoreLayerCost, LayerRequest
+from eenn_rl.schedule import CoreLayerCost, LayerRequest, dataflow_for
 
 REMEMBERED = 200_000
 """Requests found by identity before they are forgotten."""
 
-Key = tuple[Problem, int, frozenset[Operand], int, bool]
+Key = tuple[Problem, int, frozenset[Operand], int | None, bool]
 
 
 class AnalyticalLayerModel:
@@ -69,7 +69,7 @@ class AnalyticalLayerModel:
         self._learn((self._key(request), request) for request in requests)
 
     def _learn(self, questions: Iterable[tuple[Key, LayerRequest]]) -> None:
-        groups: dict[tuple[int, frozenset[Operand], int, bool, bool, bool, float], dict[Key, CoreSpec]]
+        groups: dict[tuple[int, frozenset[Operand], int | None, bool, bool, bool, float], dict[Key, CoreSpec]]
         groups = defaultdict(dict)
         for key, request in questions:
             if key not in self._known:
@@ -80,14 +80,14 @@ class AnalyticalLayerModel:
             core = next(iter(wanted.values()))
             memories = self._memories(core, off_chip)
             memories = moved_beside(memories) if beside else memories
-            flow = self._flows(core)[place] if place >= 0 else None
+            flow = self._flows(core)[place] if place is not None else None
             costs = best_mappings([key[0] for key in wanted], core, memories, flow, self.objective, cycles)
             self._known.update(zip(wanted, costs, strict=True))
 
     def _key(self, request: LayerRequest, *, beside: bool = False) -> Key:
         """What decides a mapping; `beside`: the second operand of an addition lies beside the first."""
         problem = self._problem(request)
-        flow = self._dataflow(request.core, request.layer.kind, request.layer.name)
+        flow = dataflow_for(self._flows(request.core), request.layer)
         return (problem, self._shape(request.core), request.off_chip, flow, beside)
 
     def _problem(self, request: LayerRequest) -> Problem:
@@ -112,16 +112,6 @@ class AnalyticalLayerModel:
 
     def _flows(self, core: CoreSpec) -> tuple[Dataflow, ...]:
         return self.dataflows if self.dataflows is not None else core.dataflows
-
-    def _dataflow(self, core: CoreSpec, kind: str, name: str) -> int:
-        """Which of the core's dataflows holds: one for the layer's kind or name, else the general one; -1: free."""
-        general = -1
-        for place, flow in enumerate(self._flows(core)):
-            if kind in flow.kinds or name in flow.kinds:
-                return place
-            if not flow.kinds and general < 0:
-                general = place
-        return general
 
     def _memories(self, core: CoreSpec, off_chip: frozenset[Operand]) -> tuple[MemorySpec, ...]:
         if not off_chip or self.accelerator.dram is None:

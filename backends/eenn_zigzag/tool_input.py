@@ -7,7 +7,8 @@ from typing import Any
 
 from eenn_rl.backbone import Layer
 from eenn_rl.errors import check
-from eenn_rl.hardware import CoreSpec, Dataflow, MemorySpec, Precision
+from eenn_rl.hardware import CoreSpec, MemorySpec, Precision
+from eenn_rl.schedule import dataflow_for
 
 OPERANDS = {"weight": "I2", "input": "I1", "output": "O"}
 DIRECTIONS = {"from_high": "fh", "to_low": "tl", "from_low": "fl", "to_high": "th"}
@@ -172,19 +173,13 @@ def _node(operator: str, equation: str, loops: dict[str, int], precision: dict[s
     }
 
 
-def _dataflow(core: CoreSpec, layer: Layer) -> Dataflow | None:
-    """The dataflow that holds for the layer's kind: one that names it, or one for all others; None: free."""
-    named = [flow for flow in core.dataflows if layer.kind in flow.kinds]
-    return next(iter(named or [flow for flow in core.dataflows if not flow.kinds]), None)
-
-
 def mapping_data(core: CoreSpec, layer: Layer) -> dict[str, Any]:
     """How `layer` is unrolled on `core`: as the core's dataflow says, or free for ZigZag to choose."""
     data: dict[str, Any] = {"name": "default", "memory_operand_links": {"O": "O", "W": "I2", "I": "I1"}}
-    flow = _dataflow(core, layer)
-    if flow is not None:
+    place = dataflow_for(core.dataflows, layer)
+    if place is not None:
         spatial: dict[str, list[str]] = {name: [] for name in _dimensions(core).values()}
-        for unrolling in flow.unrolling:
+        for unrolling in core.dataflows[place].unrolling:
             spatial[_dimensions(core)[unrolling.dimension]].append(f"{unrolling.loop}, {unrolling.size}")
         data["spatial_mapping"] = {name: loops for name, loops in spatial.items() if loops}
     return data

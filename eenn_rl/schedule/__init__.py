@@ -5,5 +5,6 @@ A hardware backend that models single layers brings a `LayerModel` and gets a wh
 
 from eenn_rl.schedule.layer_model import CoreLayerCost, LayerModel, LayerRequest, PreparedLayerModel
 from eenn_rl.schedule.scheduler import Scheduler
+from eenn_rl.schedule.selection import dataflow_for
 
-__all__ = ["CoreLayerCost", "LayerModel", "LayerRequest", "PreparedLayerModel", "Scheduler"]
+__all__ = ["CoreLayerCost", "LayerModel", "LayerRequest", "PreparedLayerModel", "Scheduler", "dataflow_for"]
