@@ -1,31 +1,38 @@
 """``eenn-rl cost``: what layers or a network cost on an accelerator."""
 
 import json
-import logging
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from eenn_rl.architecture_file import architecture_from_json
 from eenn_rl.backbone import Backbone, Block, Layer
 from eenn_rl.cost import CostReport, LayerCost
+from eenn_rl.cost_target import (
+    SPECIAL,
+    accelerator_for,
+    allocation_for,
+    check_bits,
+    check_core,
+    placed,
+    warn,
+    with_mapping,
+)
 from eenn_rl.cost_view import layers_table, network_table
 from eenn_rl.errors import check
 from eenn_rl.guard import ask_backend
 from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
-from eenn_rl.hardware.zigzag_files import read_mapping
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.layer_file import ListedLayer, parse_layers
 from eenn_rl.onnx_file import read_onnx
 from eenn_rl.plugins import default_accelerator, make_backend
-from eenn_rl.serialization import read_json, read_yaml, to_json
+from eenn_rl.serialization import read_json, to_json
 from eenn_rl.workload import Stage, Workload, workload_of
 
 DEFAULT_BACKEND = "multicore"
 DEFAULT_BITS = 8
 """Of an ONNX network that states none."""
-_LOG = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -48,73 +55,79 @@ def run_cost(
     """
     path = Path(file)
     check(bits is None or path.suffix == ".onnx", "--bits", bits, "left out: only an ONNX network has none of its own")
+    asked = _Asked(accelerator, clock_hz, mapping, core)
     if path.is_dir():
-        return _exported(path, accelerator, backend, core, mapping, as_json=as_json, clock_hz=clock_hz)
+        return _exported(path, asked, backend, as_json=as_json)
     backend = backend or DEFAULT_BACKEND
-    if accelerator is None and clock_hz is None:
-        spec = default_accelerator(backend)
-    else:
-        spec = load_accelerator(accelerator or DEFAULT_ACCELERATOR, clock_hz)
-    spec = with_mapping(spec, mapping)
-    _check_core(spec, core)
     if path.suffix == ".onnx":
-        layers, stated, notes = read_onnx(path)
-        if bits is None and stated is None:
-            notes = (*notes, f"{path}: states no bits, costed at {DEFAULT_BITS}: --bits says otherwise")
-        warn(notes)
-        place = _allocation(spec, core)
-        workload = Workload((Stage(layers, (), bits or stated or DEFAULT_BITS, place, place),))
-        return _network(ask_backend(backend, _backend(backend, spec, layers), workload), spec, as_json=as_json)
+        return _onnx(path, asked, backend, bits, as_json=as_json)
     data = read_json(path)
     if isinstance(data, list):
-        costs = cost_layers(parse_layers(data, str(path)), spec, backend, core)
-        return (
-            json.dumps({"layers": [layer_json(cost) for cost in costs]}, indent=2)
-            if as_json
-            else layers_table(costs, spec)
-        )
+        return _layers(parse_layers(data, str(path)), asked, backend, as_json=as_json)
     architecture = architecture_from_json(_architecture(data), str(path))
-    workload = _placed(workload_of(architecture), spec, core, f"{path}: ")
-    report = ask_backend(backend, make_backend(backend, spec, architecture.backbone), workload)
+    workload = workload_of(architecture)
+    spec = asked.spec(lambda: default_accelerator(backend), _layers_of(workload))
+    report = _report(backend, spec, architecture.backbone, placed(workload, spec, asked.core, f"{path}: "))
     return _network(report, spec, as_json=as_json)
 
 
-def _exported(
-    folder: Path, accelerator: str | None, backend: str | None, core: int | None, mapping: Path | str | None, *,
-    as_json: bool, clock_hz: float | None,
-) -> str:  # fmt: skip
+@dataclass(frozen=True)
+class _Asked:
+    """What the user says of the hardware."""
+
+    accelerator: str | None
+    clock_hz: float | None
+    mapping: Path | str | None
+    core: int | None
+
+    def spec(
+        self, own: Callable[[], AcceleratorSpec], layers: Iterable[Layer], *, special: bool = True
+    ) -> AcceleratorSpec:
+        """The accelerator to cost `layers` on; `own` where the user names none."""
+        spec = accelerator_for(self.accelerator, self.clock_hz, own)
+        check_core(spec, self.core)
+        return with_mapping(spec, self.mapping, layers, special=special)
+
+
+def _layers(listed: tuple[ListedLayer, ...], asked: _Asked, backend: str, *, as_json: bool) -> str:
+    """Layers, each alone."""
+    layers = [entry.layer for entry in listed]
+    spec = asked.spec(lambda: default_accelerator(backend), layers, special=asked.core is None)
+    costs = cost_layers(listed, spec, backend, asked.core)
+    return json.dumps({"layers": [layer_json(c) for c in costs]}, indent=2) if as_json else layers_table(costs, spec)
+
+
+def _onnx(path: Path, asked: _Asked, backend: str, bits: int | None, *, as_json: bool) -> str:
+    """An ONNX network, as one stage on one allocation."""
+    layers, stated, notes = read_onnx(path)
+    if bits is None and stated is None:
+        notes = (*notes, f"{path}: states no bits, costed at {DEFAULT_BITS}: --bits says otherwise")
+    warn(notes)
+    spec = asked.spec(lambda: default_accelerator(backend), layers)
+    place = allocation_for(spec, asked.core)
+    bits = bits or stated or DEFAULT_BITS
+    check_bits(spec, place, bits, str(path))
+    workload = Workload((Stage(layers, (), bits, place, place),))
+    return _network(_report(backend, spec, _backbone(layers), workload), spec, as_json=as_json)
+
+
+def _exported(folder: Path, asked: _Asked, backend: str | None, *, as_json: bool) -> str:
     """A network as ``eenn-rl export`` wrote it, costed from its graphs; by default on what it was exported for."""
     from eenn_rl.export_onnx import exported_workload
 
     manifest, workload = exported_workload(folder)
-    spec = manifest.accelerator
-    if spec is None or accelerator is not None or clock_hz is not None:
-        spec = load_accelerator(accelerator or DEFAULT_ACCELERATOR, clock_hz)
-    spec = with_mapping(spec, mapping)
-    _check_core(spec, core)
+    spec = asked.spec(lambda: manifest.accelerator or load_accelerator(DEFAULT_ACCELERATOR), _layers_of(workload))
     backend = backend or manifest.backend or DEFAULT_BACKEND
     backbone = architecture_from_json(manifest.architecture, str(folder / "manifest.json")).backbone
-    report = ask_backend(backend, make_backend(backend, spec, backbone), _placed(workload, spec, core))
-    return _network(report, spec, as_json=as_json)
+    return _network(_report(backend, spec, backbone, placed(workload, spec, asked.core)), spec, as_json=as_json)
 
 
-def _check_core(spec: AcceleratorSpec, core: int | None) -> None:
-    if core is not None:
-        bound = f"between 0 and {len(spec.cores) - 1}, a core of {spec.name}"
-        check(0 <= core < len(spec.cores), "--core", core, bound)
+def _report(backend: str, spec: AcceleratorSpec, backbone: Backbone, workload: Workload) -> CostReport:
+    return ask_backend(backend, make_backend(backend, spec, backbone), workload)
 
 
-def _placed(workload: Workload, spec: AcceleratorSpec, core: int | None, where: str = "") -> Workload:
-    """The workload with everything on `core`; or as it is, on allocations that there are."""
-    if core is not None:
-        place = _allocation(spec, core)
-        return Workload(tuple(replace(stage, core=place, branch_core=place) for stage in workload.stages))
-    last = len(spec.allocations) - 1
-    for k, stage in enumerate(workload.stages):
-        for name in ("core", "branch_core"):
-            check(getattr(stage, name) <= last, f"{where}exit {k}: {name}", getattr(stage, name),
-                  f"at most {last} on {spec.name} (--core N puts everything on core N)")  # fmt: skip
-    return workload
+def _layers_of(workload: Workload) -> list[Layer]:
+    return [layer for stage in workload.stages for layer in (*stage.layers, *stage.branch_layers)]
 
 
 def _architecture(data: Any) -> Any:
@@ -127,57 +140,34 @@ def _architecture(data: Any) -> Any:
     return data["architecture"] if isinstance(data, dict) and "architecture" in data else data
 
 
-def with_mapping(spec: AcceleratorSpec, mapping: Path | str | None) -> AcceleratorSpec:
-    """`spec` with the dataflows of a ZigZag mapping file on its compute cores."""
-    if mapping is None:
-        return spec
-    flows, notes = read_mapping(read_yaml(Path(mapping)), str(mapping))
-    warn(notes)
-    cores = tuple(replace(core, dataflows=flows) if core.kind == "compute" else core for core in spec.cores)
-    return replace(spec, cores=cores)
-
-
-def warn(notes: Iterable[str]) -> None:
-    """Say on stderr what is not modelled."""
-    for note in notes:
-        _LOG.warning("warning: %s", note)
-
-
-def _allocation(spec: AcceleratorSpec, core: int | None) -> int:
-    """The allocation that is `core` alone; the first one where none is asked for."""
-    if core is None:
-        return 0
-    alone = [index for index, group in enumerate(spec.allocations) if group == (core,)]
-    check(bool(alone), "--core", core, f"a compute core of {spec.name} that may run a stage alone")
-    return alone[0]
-
-
-def _backend(name: str, spec: AcceleratorSpec, layers: tuple[Layer, ...]) -> HardwareBackend:
-    """A backend for loose layers: they make up a backbone of one block."""
+def _backbone(layers: Sequence[Layer]) -> Backbone:
+    """A backbone of one block for loose layers."""
     first = layers[0]
     block = Block("layers", (replace(first, reads=()),))
-    return make_backend(name, spec, Backbone("layers", (block,), (first.in_channels, *first.in_size), 2))
+    return Backbone("layers", (block,), (first.in_channels, *first.in_size), 2)
 
 
 def cost_layers(
     listed: tuple[ListedLayer, ...], spec: AcceleratorSpec, backend: str, core: int | None
 ) -> tuple[LayerCost, ...]:
     """Each layer alone, on `core` or where its kind runs."""
-    made = _backend(backend, spec, tuple(entry.layer for entry in listed))
+    made = make_backend(backend, spec, _backbone([entry.layer for entry in listed]))
+    if not isinstance(made, LayerCosting):
+        place = allocation_for(spec, core)
+        for entry in listed:
+            check_bits(spec, place, entry.bits, f"layer {entry.layer.name!r}")
+        return tuple(_asked(backend, made, entry, spec, place) for entry in listed)
     for entry in listed:
         where = spec.cores[_core_of(spec, entry.layer, core)]
         check(entry.bits in where.supported_bits, f"bits of layer {entry.layer.name!r}", entry.bits,
               f"those of core {where.name}, one of {where.supported_bits}")  # fmt: skip
-    if isinstance(made, LayerCosting):
-        return tuple(made.cost_layer(e.layer, e.bits, _core_of(spec, e.layer, core)) for e in listed)
-    place = _allocation(spec, core)
-    return tuple(_asked(backend, made, entry, spec, place) for entry in listed)
+    return tuple(made.cost_layer(e.layer, e.bits, _core_of(spec, e.layer, core)) for e in listed)
 
 
 def _core_of(spec: AcceleratorSpec, layer: Layer, core: int | None) -> int:
     if core is not None:
         return core
-    kind = {"pool": "pooling", "add": "simd"}.get(layer.kind, "compute")
+    kind = SPECIAL.get(layer.kind, "compute")
     fitting = [index for index, one in enumerate(spec.cores) if one.kind == kind]
     return fitting[0] if fitting else spec.compute_cores[0]
 

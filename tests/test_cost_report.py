@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from eenn_multicore.backend import MulticoreBackend
 from eenn_rl.architecture_file import read_architecture
 from eenn_rl.cost_report import run_cost
 from eenn_rl.cost_view import quantity
 from eenn_rl.errors import BackendError, EennError, InputFileError, InvalidValueError, MissingDependencyError
-from eenn_rl.hardware import load_accelerator
+from eenn_rl.hardware import load_accelerator, shipped_accelerators
 from eenn_rl.layer_file import parse_layers
 from eenn_rl.workload import workload_of
 from plugin_site import good_plugin, install
@@ -94,17 +95,69 @@ def test_tables(tmp_path: Path) -> None:
         assert part in text
 
 
-def test_core_and_clock(tmp_path: Path) -> None:
-    """--core moves everything to one core; --clock-hz sets what a cycle lasts."""
+def test_core(tmp_path: Path) -> None:
+    """--core moves everything to one core, which must be there and able to run a stage."""
     found = json.loads(run_cost(_file(tmp_path, ARCHITECTURE), core=2, as_json=True))
     cores = {layer["core"] for stage in found["stages"] for layer in stage["layers"] + stage["branch_layers"]}
     assert cores == {"core2", "pooling", "simd"}
-    slow = json.loads(run_cost(_file(tmp_path, LAYERS), clock_hz=1e8, as_json=True))["layers"][0]
-    assert slow["latency_s"] == pytest.approx(slow["latency_cycles"] * 1e-8)
     with pytest.raises(EennError, match="--core must be between 0 and 5"):
         run_cost(_file(tmp_path, LAYERS), core=9)
     with pytest.raises(EennError, match="--core must be a compute core of quad_edge_tpu"):
         run_cost(_file(tmp_path, ARCHITECTURE), core=5)
+
+
+def test_clock(tmp_path: Path) -> None:
+    """--clock-hz sets what a cycle lasts where a file names no clock; else nothing says which clock would hold."""
+    path, nameless = _file(tmp_path, LAYERS[:1]), HARDWARE / "C_edge_tpu_like.yaml"
+    slow = json.loads(run_cost(path, str(nameless), clock_hz=1e8, as_json=True))["layers"][0]
+    assert slow["latency_s"] == pytest.approx(slow["latency_cycles"] * 1e-8)
+    for clock_hz in (0.0, -5.0, float("nan"), float("inf")):
+        with pytest.raises(InvalidValueError, match="--clock-hz must be more than 0, and finite, found"):
+            run_cost(path, str(nameless), clock_hz=clock_hz)
+    named = tmp_path / "named.yaml"
+    named.write_text(nameless.read_text() + "\nclock_hz: 5.0e8\n")
+    shipped = (*shipped_accelerators(), None)
+    for accelerator in (*shipped, str(named), _one_core(tmp_path, operating_points={"p": POINT}),
+                        _one_core(tmp_path, clock_hz=1e8)):  # fmt: skip
+        with pytest.raises(InvalidValueError, match=r"expected --accelerator FILE with a file that names no clock, f"):
+            run_cost(path, accelerator, clock_hz=1e8)
+    timed = json.loads(run_cost(path, _one_core(tmp_path), clock_hz=1e8, as_json=True))["layers"][0]
+    assert timed["latency_s"] == pytest.approx(timed["latency_cycles"] * 1e-8)
+
+
+POINT = {"voltage_v": 0.8, "clock_hz": 5e8}
+
+
+def _one_core(tmp_path: Path, **more: Any) -> str:
+    """A file of ours with one core, which computes at 4 and 8 bits."""
+    memory = {"name": "sram", "size_bits": 10**7, "read_pj": 1, "write_pj": 1, "bandwidth_bits": 64,
+              "operands": ["input", "weight", "output"]}  # fmt: skip
+    core = {"array": {"D1": 8}, "precisions": {8: {"mac_pj": 0.1}, 4: {"mac_pj": 0.1}}, "memories": [memory]}
+    data = {"name": "one", "core_types": {"t": core | more}, "cores": {"c": "t"}}
+    path = tmp_path / f"one{len(more)}.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return str(path)
+
+
+def test_names_in_a_mapping(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An entry for a layer's name changes that layer; a name that none on a compute core has is told in one line."""
+    path, core = _file(tmp_path, LAYERS), str(HARDWARE / "C_edge_tpu_like.yaml")
+    plain = run_cost(path, core, as_json=True)
+    mapping = tmp_path / "mapping.yaml"
+    entries = [{"name": "default"}, {"name": "Conv"}, {"name": "f", "spatial_mapping": {"D1": ["K, 2"]}}]
+    mapping.write_text(yaml.safe_dump([*entries, {"name": "Convolution"}]))
+    found = json.loads(run_cost(path, core, mapping=mapping, as_json=True))["layers"]
+    changed = [one["name"] for one, other in zip(found, json.loads(plain)["layers"], strict=True) if one != other]
+    assert changed == ["f"]
+    (said,) = [record.getMessage() for record in caplog.records if "used" in record.getMessage()]
+    assert "mapping.yaml: Convolution: expected an operator, or the name of a layer on a compute core, f" in said
+    caplog.clear()
+    mapping.write_text(yaml.safe_dump([{"name": "default"}, {"name": "p"}]))
+    run_cost(path, mapping=mapping)
+    assert "mapping.yaml: p: expected" in caplog.text
+    mapping.write_text(yaml.safe_dump([{"name": "default", "spatial_mapping": {"D9": ["K, 2"]}}]))
+    with pytest.raises(InputFileError, match=r"mapping.yaml: core 'edge_tpu_like': dataflow: array dimension must be"):
+        run_cost(path, core, mapping=mapping)
 
 
 OWN_CHIP = """
@@ -132,6 +185,30 @@ def test_backend_of_whole_workloads(
     assert "-" in table
     assert "Where the energy goes" not in table
     assert capsys.readouterr().out == ""
+
+
+TWO_CORES = """
+@hookimpl
+def eenn_rl_default_accelerator():
+    from eenn_rl.hardware import AcceleratorSpec, ArrayDimension, CoreSpec, Precision
+    def core(name, kind, *bits):
+        widths = tuple(Precision(b, 1e-12) for b in bits)
+        return CoreSpec(name, kind, (ArrayDimension("units", 4),), (), widths)
+    cores = core("wide", "compute", 4, 8), core("narrow", "compute", 2), core("pooling", "pooling", 2, 4, 8)
+    return AcceleratorSpec("two", cores, allocations=((1,), (0,)))
+"""
+
+
+def test_bits_are_those_of_the_allocation_that_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend of whole workloads is asked at bits that all cores of the first allocation have, or those of --core."""
+    source = good_plugin() + TWO_CORES
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "twocores", {"twocores": "two"}, {"two": source}))
+    for layer in LAYERS[:3]:
+        path = _file(tmp_path, [layer | {"bits": 4}])
+        with pytest.raises(InvalidValueError, match=r"bits of layer '.' must be those of narrow, one of \(2,\) \(--co"):
+            run_cost(path, backend="twocores")
+        assert json.loads(run_cost(path, backend="twocores", core=0, as_json=True))["layers"][0]["core"] == "wide"
+    run_cost(_file(tmp_path, [LAYERS[0] | {"bits": 2}]), backend="twocores")
 
 
 def test_backend_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,6 +315,8 @@ def test_onnx(tmp_path: Path) -> None:
     assert found == json.loads(run_cost(path, as_json=True, bits=8))
     narrow = json.loads(run_cost(path, as_json=True, bits=4))["exits"][0]
     assert narrow["energy_j"] < found["exits"][0]["energy_j"]
+    with pytest.raises(InvalidValueError, match=r"net.onnx must be those of core0, one of \(2, 4, 8\) .*found 3$"):
+        run_cost(path, bits=3)
     helper.set_model_props(model, {"eenn_rl.bits": "4"})
     onnx.save(model, str(path))
     assert json.loads(run_cost(path, as_json=True))["exits"][0] == narrow
