@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from eenn_rl.architecture_file import architecture_from_json
 from eenn_rl.backbone import Backbone, Block, Layer
-from eenn_rl.cost import CostReport, LayerCost
+from eenn_rl.cost import CostReport, ExitCost, LayerCost
 from eenn_rl.cost_target import (
     SPECIAL,
     accelerator_for,
@@ -19,7 +19,7 @@ from eenn_rl.cost_target import (
     warn,
     with_mapping,
 )
-from eenn_rl.cost_view import layers_table, network_table
+from eenn_rl.cost_view import energy_by_memory, layers_table, network_table
 from eenn_rl.errors import check
 from eenn_rl.guard import ask_backend
 from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
@@ -173,13 +173,24 @@ def _core_of(spec: AcceleratorSpec, layer: Layer, core: int | None) -> int:
 
 
 def _asked(name: str, backend: HardwareBackend, entry: ListedLayer, spec: AcceleratorSpec, place: int) -> LayerCost:
-    """A layer as a workload of one stage, for a backend that knows only those."""
+    """A layer as a workload of one stage, for a backend that knows only those: all that its exit costs."""
     report = ask_backend(name, backend, Workload((Stage((entry.layer,), (), entry.bits, place, place),)))
-    for stage in report.stages:
-        for cost in stage.layers:
-            if cost.name == entry.layer.name:
-                return cost
+    parts = [cost for stage in report.stages for cost in stage.layers]
+    own = next((cost for cost in parts if cost.name == entry.layer.name), None)
     whole = report.exits[-1]
+    if own is None:
+        return _bare(whole, entry, spec, place)
+    cores = [core for core in spec.cores if core.name == own.core] or [spec.cores[spec.allocations[place][0]]]
+    cycles = whole.latency_s * cores[0].clock_hz if own.latency_cycles is not None else None
+    share = own.latency_cycles / cycles if own.latency_cycles and cycles else 1.0
+    return replace(
+        own, latency_cycles=cycles, latency_s=whole.latency_s, energy_j=whole.energy_j,
+        utilization=own.utilization * share, energy_j_by_memory=energy_by_memory(parts),
+    )  # fmt: skip
+
+
+def _bare(whole: ExitCost, entry: ListedLayer, spec: AcceleratorSpec, place: int) -> LayerCost:
+    """A layer of which a backend tells what the exit costs, and no more."""
     cores = [spec.cores[core] for core in spec.allocations[place]]
     most = whole.latency_s * sum(core.clock_hz * core.array_size for core in cores)
     used = entry.layer.macs / most if most else 0.0

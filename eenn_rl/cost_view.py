@@ -62,12 +62,18 @@ def layers_table(costs: Sequence[LayerCost], spec: AcceleratorSpec) -> str:
     return text_of(table, "", *energy_parts(costs))
 
 
-def energy_parts(costs: Iterable[LayerCost]) -> tuple[Table, ...]:
-    """Energy by memory level and unit: a table, or none where the backend does not break it down."""
+def energy_by_memory(costs: Iterable[LayerCost]) -> dict[str, float]:
+    """Energy (J) by memory level and unit, of all `costs`; empty where the backend does not break it down."""
     places: dict[str, float] = {}
     for cost in costs:
         for place, joules in cost.energy_j_by_memory.items():
             places[place] = places.get(place, 0.0) + joules
+    return places
+
+
+def energy_parts(costs: Iterable[LayerCost]) -> tuple[Table, ...]:
+    """Energy by memory level and unit: a table, or none where the backend does not break it down."""
+    places = energy_by_memory(costs)
     if not places:
         return ()
     total = sum(places.values()) or 1.0

@@ -15,7 +15,8 @@ from eenn_rl.cost_view import quantity
 from eenn_rl.errors import BackendError, EennError, InputFileError, InvalidValueError, MissingDependencyError
 from eenn_rl.hardware import load_accelerator, shipped_accelerators
 from eenn_rl.layer_file import parse_layers
-from eenn_rl.workload import workload_of
+from eenn_rl.schedule import CoreLayerCost, LayerRequest, Scheduler
+from eenn_rl.workload import Stage, Workload, workload_of
 from plugin_site import good_plugin, install
 
 HARDWARE = Path(__file__).parents[1] / "benchmarks" / "reference" / "hardware"
@@ -185,6 +186,50 @@ def test_backend_of_whole_workloads(
     assert "-" in table
     assert "Where the energy goes" not in table
     assert capsys.readouterr().out == ""
+
+
+WITH_TRANSFERS = """
+from eenn_rl.hookspecs import hookimpl
+from eenn_rl.schedule import CoreLayerCost, Scheduler
+
+class Layers:
+    def cost(self, request):
+        return CoreLayerCost(100.0, {"mac": request.layer.macs * 1e-12})
+
+class Backend:
+    api_version = 1
+    def __init__(self, accelerator):
+        self.scheduler = Scheduler(accelerator, Layers())
+        self.evaluate = self.scheduler.evaluate
+
+@hookimpl
+def eenn_rl_make_backend(accelerator):
+    return Backend(accelerator)
+"""
+
+
+def test_a_layer_costs_all_that_its_stage_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a backend of whole workloads a layer's input comes from DRAM, as its weights do: both count."""
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "moving", {"moving": "moving"}, {"moving": WITH_TRANSFERS}))
+    path = _file(tmp_path, LAYERS[:1])
+    (layer,) = json.loads(run_cost(path, backend="moving", as_json=True))["layers"]
+    whole = Scheduler(load_accelerator("quad_edge_tpu"), _Hundred()).evaluate(
+        Workload((Stage((parse_layers(LAYERS[:1], "x")[0].layer,), (), 8, 0, 0),))
+    )
+    transfer, own = whole.stages[0].layers
+    assert transfer.name == "c.transfer"
+    assert layer["energy_j"] == whole.exits[0].energy_j > own.energy_j
+    assert layer["latency_s"] == whole.exits[0].latency_s > own.latency_s
+    assert sum(layer["energy_j_by_memory"].values()) == pytest.approx(layer["energy_j"])
+    assert layer["latency_cycles"] == pytest.approx(layer["latency_s"] * 1e9)
+    assert layer["utilization"] == pytest.approx(layer["macs"] / layer["latency_cycles"] / 1024)
+
+
+class _Hundred:
+    """A layer model: each layer takes a hundred cycles."""
+
+    def cost(self, request: LayerRequest) -> CoreLayerCost:
+        return CoreLayerCost(100.0, {"mac": request.layer.macs * 1e-12})
 
 
 TWO_CORES = """
