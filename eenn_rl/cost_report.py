@@ -27,6 +27,7 @@ from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.layer_file import ListedLayer, parse_layers
 from eenn_rl.onnx_file import read_onnx
 from eenn_rl.plugins import default_accelerator, make_backend
+from eenn_rl.schedule import macs_per_second
 from eenn_rl.serialization import read_json, to_json
 from eenn_rl.workload import Stage, Workload, workload_of
 
@@ -192,7 +193,7 @@ def _asked(name: str, backend: HardwareBackend, entry: ListedLayer, spec: Accele
 def _bare(whole: ExitCost, entry: ListedLayer, spec: AcceleratorSpec, place: int) -> LayerCost:
     """A layer of which a backend tells what the exit costs, and no more."""
     cores = [spec.cores[core] for core in spec.allocations[place]]
-    most = whole.latency_s * sum(core.clock_hz * core.array_size for core in cores)
+    most = whole.latency_s * macs_per_second(cores, entry.bits)
     used = entry.layer.macs / most if most else 0.0
     return LayerCost(
         entry.layer.name, spec.allocation_name(place), None, whole.latency_s, whole.energy_j, entry.layer.macs, used, {}

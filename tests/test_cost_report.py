@@ -232,6 +232,22 @@ class _Hundred:
         return CoreLayerCost(100.0, {"mac": request.layer.macs * 1e-12})
 
 
+def test_the_array_in_use_counts_what_its_units_can_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A core with 16 MACs per unit and cycle is used in full, not 16 times: layers, networks, and bare exits alike."""
+    source = good_plugin().replace("macs * 1e-9", "macs / (5e8 * 64 * 16)")
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "fused", {"fused": "fused"}, {"fused": source}))
+    wide = {"name": "w", "kind": "conv", "in_channels": 256, "out_channels": 256, "in_size": 16, "kernel": 3, "bits": 2}
+    path = _file(tmp_path, [wide])
+    (bare,) = json.loads(run_cost(path, "hetero_quad", "fused", core=1, as_json=True))["layers"]
+    assert bare["utilization"] == pytest.approx(1.0)
+    alone = json.loads(run_cost(path, "hetero_quad", core=1, as_json=True))["layers"]
+    last = {"location": 3, "branch": "classifier", "bits": 2, "core": 1, "branch_core": 1}
+    network = ARCHITECTURE | {"exits": [last]}
+    (stage,) = json.loads(run_cost(_file(tmp_path, network), "hetero_quad", as_json=True))["stages"]
+    for layer in (*alone, *stage["layers"]):
+        assert 0 < layer["utilization"] <= 1 or not layer["macs"]
+
+
 TWO_CORES = """
 @hookimpl
 def eenn_rl_default_accelerator():

@@ -11,7 +11,7 @@ from eenn_rl.cost import CostReport, LayerCost
 from eenn_rl.errors import check
 from eenn_rl.hardware import AcceleratorSpec, Operand
 from eenn_rl.hookspecs import API_VERSION
-from eenn_rl.schedule import LayerRequest, Scheduler
+from eenn_rl.schedule import LayerRequest, Scheduler, macs_per_second
 from eenn_rl.workload import Stage, Workload
 
 NO_OPERANDS: frozenset[Operand] = frozenset()
@@ -43,7 +43,7 @@ class MulticoreBackend:
               f"small enough for the memories of core {spec.name}")  # fmt: skip
         return LayerCost(
             layer.name, spec.name, cost.cycles, cost.cycles / spec.clock_hz, cost.energy_j, layer.macs,
-            layer.macs / (cost.cycles * spec.array_size), cost.energy_j_by_memory,
+            layer.macs / (cost.cycles / spec.clock_hz * macs_per_second([spec], bits)), cost.energy_j_by_memory,
         )  # fmt: skip
 
     def evaluate(self, workload: Workload) -> CostReport:

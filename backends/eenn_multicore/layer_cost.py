@@ -9,7 +9,7 @@ from eenn_multicore.best_mapping import MappedCost, Objective, best_mappings
 from eenn_multicore.problem import Problem, problem_of
 from eenn_rl.backbone import Layer
 from eenn_rl.hardware import AcceleratorSpec, CoreSpec, Dataflow, DramSpec, MemorySpec, Operand, PortSpec, Traffic
-from eenn_rl.schedule import CoreLayerCost, LayerRequest, dataflow_for
+from eenn_rl.schedule import CoreLayerCost, LayerRequest, dataflow_for, precision_for
 
 REMEMBERED = 200_000
 """Requests found by identity before they are forgotten."""
@@ -49,7 +49,7 @@ class AnalyticalLayerModel:
         mapped = self.mapped(request)
         if request.layer.kind == "add" and not request.off_chip and not mapped.fits:
             mapped = self._mapped(self._key(request, beside=True), request)
-        mac_energy = request.layer.macs * precision_for(request.core, request.bits)[0]
+        mac_energy = request.layer.macs * precision_for(request.core, request.bits).mac_energy_j
         energy = {"mac": mac_energy, **mapped.energy_j_by_memory}
         if not request.off_chip:
             return CoreLayerCost(mapped.cycles, energy, fits=mapped.fits)
@@ -74,7 +74,7 @@ class AnalyticalLayerModel:
         for key, request in questions:
             if key not in self._known:
                 problem = key[0]
-                cycles = 1.0 / precision_for(request.core, request.bits)[1]
+                cycles = 1.0 / precision_for(request.core, request.bits).throughput
                 groups[(*key[1:], problem.addition, problem.bits[1] > 0, cycles)][key] = request.core
         for (_, off_chip, place, beside, _, _, cycles), wanted in groups.items():
             core = next(iter(wanted.values()))
@@ -118,12 +118,6 @@ class AnalyticalLayerModel:
             return core.memories
         ratio = self.accelerator.clock_hz / core.clock_hz
         return (*core.memories, dram_memory(self.accelerator.dram.seen_from(ratio), core, off_chip))
-
-
-def precision_for(core: CoreSpec, bits: int) -> tuple[float, float]:
-    """MAC energy (J) and MACs per unit and cycle at `bits`: those of the narrowest precision that is wide enough."""
-    precision = next((p for p in core.precisions if p.bits >= bits), core.precisions[-1])
-    return precision.mac_energy_j, precision.throughput
 
 
 def moved_beside(memories: tuple[MemorySpec, ...]) -> tuple[MemorySpec, ...]:

@@ -11,10 +11,10 @@ from typing import Any
 
 from eenn_rl.errors import BackendError, MissingDependencyError
 from eenn_rl.hardware import AcceleratorSpec, CoreSpec, DramSpec, MemorySpec, Operand, PortSpec, Traffic
-from eenn_rl.schedule import CoreLayerCost, LayerRequest
+from eenn_rl.schedule import CoreLayerCost, LayerRequest, precision_for
 from eenn_zigzag.cache import AnswerCache
 from eenn_zigzag.tool import MOST_TIES, ROUGH_SETTINGS, SETTINGS, NoRoomError, ToolAnswer, run_zigzag
-from eenn_zigzag.tool_input import PICO, core_data, layer_data, mapping_data, precision_of, with_room
+from eenn_zigzag.tool_input import PICO, core_data, layer_data, mapping_data, with_room
 
 DRAM = "dram"
 FORMAT = 1
@@ -137,7 +137,7 @@ def _cost(answer: ToolAnswer, core: CoreSpec, bits: int) -> CoreLayerCost:
     """What the tool says, in J; the core's energies, which it was asked with, are those of its operating point."""
     energy = {memory.name: answer.memory_pj.get(f"m{index}", 0.0) * PICO for index, memory in enumerate(core.memories)}
     energy["mac"] = answer.mac_pj * PICO
-    throughput = precision_of(core, bits).throughput
+    throughput = precision_for(core, bits).throughput
     cycles = answer.cycles - answer.compute_cycles + answer.compute_cycles / throughput
     moved = {"I": 0.0}
     if core.memories and core.memories[-1].name == DRAM:

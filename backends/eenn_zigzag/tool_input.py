@@ -7,8 +7,8 @@ from typing import Any
 
 from eenn_rl.backbone import Layer
 from eenn_rl.errors import check
-from eenn_rl.hardware import CoreSpec, MemorySpec, Precision
-from eenn_rl.schedule import dataflow_for
+from eenn_rl.hardware import CoreSpec, MemorySpec
+from eenn_rl.schedule import dataflow_for, precision_for
 
 OPERANDS = {"weight": "I2", "input": "I1", "output": "O"}
 DIRECTIONS = {"from_high": "fh", "to_low": "tl", "from_low": "fl", "to_high": "th"}
@@ -29,11 +29,6 @@ def check_core(core: CoreSpec, accelerator: str) -> None:
     check(not missing, where + "memories", [m.name for m in core.memories], f"one for each of {', '.join(needed)}")
     found = len(core.array)
     check(found <= MOST_DIMENSIONS, where + "array dimensions", found, f"at most {MOST_DIMENSIONS}, for ZigZag")
-
-
-def precision_of(core: CoreSpec, bits: int) -> Precision:
-    """What `core` does at `bits`: its narrowest unit that is wide enough, or its widest."""
-    return next((p for p in core.precisions if p.bits >= bits), core.precisions[-1])
 
 
 def _pico(joules: float) -> float:
@@ -115,7 +110,7 @@ def core_data(core: CoreSpec, bits: int, kind: str = "conv") -> dict[str, Any]:
         "name": "core",
         "memories": memories,
         "operational_array": {
-            "unit_energy": _pico(precision_of(core, bits).mac_energy_j),
+            "unit_energy": _pico(precision_for(core, bits).mac_energy_j),
             "unit_area": 1,
             "dimensions": list(names.values()),
             "sizes": [dimension.size for dimension in core.array],

@@ -5,6 +5,15 @@ A hardware backend that models single layers brings a `LayerModel` and gets a wh
 
 from eenn_rl.schedule.layer_model import CoreLayerCost, LayerModel, LayerRequest, PreparedLayerModel
 from eenn_rl.schedule.scheduler import Scheduler
-from eenn_rl.schedule.selection import dataflow_for
+from eenn_rl.schedule.selection import dataflow_for, macs_per_second, precision_for
 
-__all__ = ["CoreLayerCost", "LayerModel", "LayerRequest", "PreparedLayerModel", "Scheduler", "dataflow_for"]
+__all__ = [
+    "CoreLayerCost",
+    "LayerModel",
+    "LayerRequest",
+    "PreparedLayerModel",
+    "Scheduler",
+    "dataflow_for",
+    "macs_per_second",
+    "precision_for",
+]

@@ -1,9 +1,9 @@
-"""What of a core a layer gets: one rule for every layer model."""
+"""What of a core a layer gets, dataflow and precision: one rule for every layer model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from eenn_rl.backbone import LAYER_KINDS, Layer
-from eenn_rl.hardware import Dataflow
+from eenn_rl.hardware import CoreSpec, Dataflow, Precision
 
 
 def dataflow_for(flows: Sequence[Dataflow], layer: Layer) -> int | None:
@@ -16,3 +16,13 @@ def dataflow_for(flows: Sequence[Dataflow], layer: Layer) -> int | None:
         if found is not None:
             return found
     return next((place for place, flow in enumerate(flows) if not flow.kinds), None)
+
+
+def precision_for(core: CoreSpec, bits: int) -> Precision:
+    """What `core` does at `bits`: its narrowest precision that is wide enough, or its widest."""
+    return next((precision for precision in core.precisions if precision.bits >= bits), core.precisions[-1])
+
+
+def macs_per_second(cores: Iterable[CoreSpec], bits: int) -> float:
+    """The most that all units of `cores` do together at `bits`."""
+    return sum(core.clock_hz * core.array_size * precision_for(core, bits).throughput for core in cores)

@@ -11,6 +11,7 @@ from eenn_rl.schedule.layer_model import LayerModel
 from eenn_rl.schedule.movement import Mover
 from eenn_rl.schedule.placer import Placer
 from eenn_rl.schedule.segment import Cost, LayerRun, Need, Segment, Tensor
+from eenn_rl.schedule.selection import macs_per_second
 from eenn_rl.schedule.split import needs_whole_input
 from eenn_rl.schedule.topology import DRAM, Location, outer_memory
 from eenn_rl.workload import IMAGE_BITS
@@ -163,16 +164,15 @@ class Walker:
                 total.move(self.mover.to_dram(output.bits, cores))
                 output = Tensor(DRAM, output.bits)
         fits = all(cost.fits for cost in costs)
-        report = self._layer_cost(layer, cores, seconds, total)
+        report = self._layer_cost(layer, bits, cores, seconds, total)
         return LayerRun(report, cores, total.dram_s, output, "input" in off_chip, fits)
 
-    def _layer_cost(self, layer: Layer, cores: tuple[int, ...], seconds: float, total: Cost) -> LayerCost:
+    def _layer_cost(self, layer: Layer, bits: int, cores: tuple[int, ...], seconds: float, total: Cost) -> LayerCost:
         specs = [self.accelerator.cores[core] for core in cores]
-        cycles = seconds * specs[0].clock_hz
-        units = sum(spec.array_size for spec in specs)
+        most = seconds * macs_per_second(specs, bits)
         return LayerCost(
-            layer.name, "+".join(spec.name for spec in specs), cycles, total.latency_s, sum(total.energy.values()),
-            layer.macs, layer.macs / (cycles * units) if cycles else 0.0, total.energy,
+            layer.name, "+".join(spec.name for spec in specs), seconds * specs[0].clock_hz, total.latency_s,
+            sum(total.energy.values()), layer.macs, layer.macs / most if most else 0.0, total.energy,
         )  # fmt: skip
 
 
