@@ -15,7 +15,7 @@ from eenn_multicore.backend import MulticoreBackend
 from eenn_rl.architecture import Architecture, Exit
 from eenn_rl.backbone import Backbone, Layer
 from eenn_rl.branches import BRANCHES, CLASSIFIER
-from eenn_rl.cost import CostReport, LayerCost
+from eenn_rl.cost import CostReport, LayerCost, Violation
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.hardware import AcceleratorSpec, load_accelerator, shipped_accelerators
 from eenn_rl.hookspecs import BatchBackend, HardwareBackend
@@ -337,6 +337,15 @@ def test_what_does_not_fit_is_a_violation() -> None:
     assert violation.demand > violation.bound == 512 * 1024
     report = MulticoreBackend(diana).evaluate(workload_of(_architecture((3, CLASSIFIER, 8, 1, 1))))
     assert [str(v) for v in report.violations] == ["bit-width on analog: 8 bits, bound 2 bits"]
+
+
+@pytest.mark.parametrize(("bits", "below"), [(1, 0), (3, 2), (5, 4), (16, 8)])
+def test_bits_that_a_core_lacks_exceed_their_bound(bits: int, below: int) -> None:
+    """A violation's demand is more than its bound, also where wider units would hold these bits."""
+    report = MulticoreBackend(load_accelerator("quad_edge_tpu")).evaluate(
+        workload_of(_architecture((3, CLASSIFIER, bits, 0, 0)))
+    )
+    assert report.violations == (Violation("bit-width on core0", bits, below, "bits"),)
 
 
 @pytest.mark.parametrize("weights", [10**9 // 8 + 64, 3 * 10**9 // 8])

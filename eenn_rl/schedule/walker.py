@@ -133,11 +133,13 @@ class Walker:
         return Violation(f"one operand of layer {layer.name} on {names}", max(bits, smallest + 1.0), smallest, "bits")
 
     def _unsupported(self, bits: int, allocation: int) -> tuple[Violation, ...]:
+        """Bits that a core lacks; the bound is the next width below that all cores have, 0 where there is none."""
         supported = self._bits[allocation]
         if bits in supported:
             return ()
         name = self.accelerator.allocation_name(allocation)
-        return (Violation(f"bit-width on {name}", float(bits), float(max(supported, default=0)), "bits"),)
+        below = max((width for width in supported if width < bits), default=0)
+        return (Violation(f"bit-width on {name}", float(bits), float(below), "bits"),)
 
     def run_layer(self, layer: Layer, bits: int, cores: tuple[int, ...], *, resident: bool) -> LayerRun:
         """One layer on all of `cores` at once: its weights loaded, computed, its output stored where it fits."""
