@@ -10,6 +10,7 @@ from eenn_agents.search import search
 from eenn_diana import parameters as p
 from eenn_diana.backend import DianaBackend
 from eenn_diana.costs import Cost, analog_load, analog_run, digital_run, tiling
+from eenn_diana.stage_table import stage_numbers
 from eenn_rl.backbone import Backbone, Layer
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.estimator import Estimator
@@ -156,6 +157,17 @@ def test_layers_with_groups_run_on_the_digital_core_wherever_their_stage_is() ->
     (layer,) = report.stages[0].layers
     assert layer.core == "digital"
     assert report.exits[0].latency_s == pytest.approx(digital_run(depthwise).cycles / p.CLOCK_HZ)
+
+
+def test_layers_of_one_name_on_both_cores_count_each_where_it_runs() -> None:
+    """A body on the digital core and a branch on the analog one: their weights count, whatever their layers' names."""
+    body, head = conv(64, 64, 8), Layer("fc", "linear", 1, 64, 10, (1, 1), (1, 1))
+    same, other = (
+        stage_numbers(Stage((body,), (replace(head, name=name),), 8, DIGITAL, ANALOG), ("digital", "analog"))
+        for name in (body.name, "fc")
+    )
+    assert same == other
+    assert same.digital_bits == body.weight_elements * p.DIGITAL_BITS
 
 
 def test_the_breakdown_adds_up_to_the_exits() -> None:

@@ -84,9 +84,9 @@ def stage_numbers(stage: Stage, cores: Sequence[str]) -> StageNumbers:
     placed = [(layer, cores[stage.core]) for layer in stage.layers]
     placed += [(layer, cores[stage.branch_core]) for layer in stage.branch_layers]
     costs = [[run_layer(layer, core, mode)[1] for layer, core in placed] for mode in MODES]
-    analog = [layer for layer, core in placed if layer.macs and core == ANALOG and runs_on_analog(layer)]
-    analog_names = {layer.name for layer in analog}
-    digital = [layer for layer, _ in placed if layer.name not in analog_names]
+    on_array = [core == ANALOG and runs_on_analog(layer) for layer, core in placed]
+    analog = [layer for (layer, _), there in zip(placed, on_array, strict=True) if there]
+    digital = [layer for (layer, _), there in zip(placed, on_array, strict=True) if not there]
     digital_bits = sum(layer.weight_elements for layer in digital) * p.DIGITAL_BITS
     return StageNumbers(
         tuple(sum(cost.total_j for cost in row) for row in costs),
