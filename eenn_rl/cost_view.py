@@ -22,8 +22,8 @@ def text_of(*parts: RenderableType) -> str:
 
 def quantity(value: float, unit: str) -> str:
     """A value with an SI prefix: 0.0000042 J is ``4.20 uJ``."""
-    for scale, prefix in ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n")):
-        if abs(value) >= scale:
+    for scale, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n")):
+        if abs(value) >= 0.9995 * scale:  # what rounds to 1 of it
             return f"{value / scale:.3g} {prefix}{unit}"
     return f"{value / 1e-12:.3g} p{unit}"
 

@@ -7,6 +7,8 @@ from eenn_rl.backbone import LAYER_KINDS, Layer, Size
 from eenn_rl.errors import InputFileError, InvalidValueError, check
 
 _REQUIRED = {"name", "kind", "in_channels", "out_channels"}
+MOST = 2**31 - 1
+"""The largest size or number of channels: their products stay within floating point."""
 _OPTIONAL = {"in_size", "out_size", "kernel", "stride", "bits", "padding", "groups"}
 
 
@@ -48,15 +50,29 @@ def _checked(entry: dict[str, Any]) -> ListedLayer:
     same = (-(-in_size[0] // stride[0]), -(-in_size[1] // stride[1]))
     out_size = _size(entry, "out_size", same)
     channels = _count(entry, "in_channels")
-    groups = channels if kind == "depthwise" else _count(entry, "groups", 1)
+    groups = _count(entry, "groups", channels if kind == "depthwise" else 1)
     bits = _count(entry, "bits", 8)
     check(bits <= 32, "bits", bits, "between 1 and 32")
     padding = _size(entry, "padding", _same_padding(in_size, out_size, kernel, stride), least=0)
+    name = entry["name"]
+    check(isinstance(name, str), "name", name, "a string")
     layer = Layer(
-        str(entry["name"]), kind, groups, channels, _count(entry, "out_channels"), in_size, out_size, kernel, stride,
-        padding,
-    )  # fmt: skip
+        name, kind, groups, channels, _count(entry, "out_channels"), in_size, out_size, kernel, stride, padding
+    )
+    _check_kind(layer)
     return ListedLayer(layer, bits)
+
+
+def _check_kind(layer: Layer) -> None:
+    """Raise `InvalidValueError` for sizes that a layer of its kind cannot have."""
+    kind = f"for kind {layer.kind}"
+    if layer.kind == "linear":
+        features = f"(1, 1) {kind}, whose in_channels count all features"
+        for field in ("in_size", "out_size", "kernel"):
+            check(getattr(layer, field) == (1, 1), field, getattr(layer, field), features)
+    if layer.kind == "add":
+        check(layer.kernel == (1, 1), "kernel", layer.kernel, f"(1, 1) {kind}")
+        check(layer.out_size == layer.in_size, "out_size", layer.out_size, f"in_size {layer.in_size} {kind}")
 
 
 def _same_padding(in_size: Size, out_size: Size, kernel: Size, stride: Size) -> Size:
@@ -68,6 +84,7 @@ def _same_padding(in_size: Size, out_size: Size, kernel: Size, stride: Size) -> 
 def _count(entry: dict[str, Any], key: str, default: int | None = None) -> int:
     value = entry.get(key, default)
     check(isinstance(value, int) and not isinstance(value, bool) and value >= 1, key, value, "an integer of at least 1")
+    _check_most(key, int(value))  # type: ignore[arg-type]
     return int(value)  # type: ignore[arg-type]
 
 
@@ -77,4 +94,11 @@ def _size(entry: dict[str, Any], key: str, default: int | Size, least: int = 1) 
     pair = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, list | tuple) else ()
     good = len(pair) == 2 and all(isinstance(v, int) and not isinstance(v, bool) and v >= least for v in pair)
     check(good, key, value, f"an integer of at least {least}, or two of them (height, width)")
+    _check_most(key, *pair)
     return (pair[0], pair[1])
+
+
+def _check_most(key: str, *values: int) -> None:
+    if max(values) > MOST:
+        # Not `check`, which shows the value: it may have any number of digits.
+        raise InvalidValueError(f"{key} must be at most {MOST}, found a number of {max(values).bit_length()} bits")

@@ -290,6 +290,14 @@ def test_backend_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.Monk
         ({"kernel": [3]}, "kernel must be an integer of at least 1, or two of them"),
         ({"out_size": 50}, "out_size"),
         ({"colour": 1}, "unknown key 'colour'"),
+        ({"name": None}, "name must be a string, found None"),
+        ({"in_channels": 10**400}, "in_channels must be at most 2147483647, found a number of 1329 bits"),
+        ({"in_size": [8, 2**31]}, "in_size must be at most 2147483647, found a number of 32 bits"),
+        ({"kind": "linear", "in_size": 8, "out_size": 8}, "in_size must be (1, 1) for kind linear, whose in_channels"),
+        ({"kind": "linear", "in_size": 1, "out_size": 1}, "kernel must be (1, 1) for kind linear"),
+        ({"kind": "depthwise", "in_channels": 16, "groups": 2}, "groups must be in_channels for kind depthwise, f"),
+        ({"kind": "add", "in_channels": 16}, "kernel must be (1, 1) for kind add, found (3, 3)"),
+        ({"kind": "add", "in_channels": 16, "kernel": 1, "stride": 2, "out_size": 16}, "out_size must be in_size (32"),
     ],
 )
 def test_broken_layer(tmp_path: Path, entry: dict[str, Any], message: str) -> None:
@@ -340,8 +348,15 @@ def test_padding_keeps_the_size() -> None:
 
 
 def test_quantity() -> None:
-    """Values are shown with the SI prefix that reads best."""
+    """Values are shown with the SI prefix that reads best, and never with an exponent that a prefix stands for."""
     assert [quantity(v, "J") for v in (4.2e-6, 0.0, 3.0, 5e-13)] == ["4.2 uJ", "0 pJ", "3 J", "0.5 pJ"]
+    assert [quantity(v, "Hz") for v in (1e9, 2.5e8, 99_960.0, 999.7e-6)] == ["1 GHz", "250 MHz", "100 kHz", "1 mHz"]
+
+
+@pytest.mark.parametrize("name", ["[/x]", "[red]x[/red]", ":smile:"])
+def test_names_are_shown_as_they_are(tmp_path: Path, name: str) -> None:
+    """A layer's name is no mark-up: brackets and colons stay."""
+    assert name in run_cost(_file(tmp_path, [LAYERS[0] | {"name": name}]))
 
 
 def test_onnx(tmp_path: Path) -> None:
