@@ -48,9 +48,10 @@ def _cores(spec: AcceleratorSpec) -> Table:
     for core in spec.cores:
         array = " x ".join(str(dimension.size) for dimension in core.array)
         bits = "; ".join(f"{p.bits}: {quantity(p.mac_energy_j, 'J')}, {p.throughput:g}" for p in core.precisions)
-        clock = quantity(core.clock_hz / 1e6, "MHz")
+        clock = quantity(core.clock_hz, "Hz")
         if core.points:
-            clock += " (" + ", ".join(f"{p.name} {p.voltage_v:g} V {p.clock_hz / 1e6:g} MHz" for p in core.points) + ")"
+            points = (f"{p.name} {p.voltage_v:g} V {quantity(p.clock_hz, 'Hz')}" for p in core.points)
+            clock += f" ({', '.join(points)})"
         table.add_row(core.name, core.kind, array, _dataflows(core), clock, bits)
     return table
 
@@ -86,11 +87,12 @@ def _links(spec: AcceleratorSpec) -> str:
     lines = [
         f"  {link.sender} {'<->' if link.both_ways else '->'} {link.receiver}: "
         f"{link.bandwidth_bits} bits per cycle, {quantity(link.energy_j_per_bit, 'J')} per bit"
+        + (f", shared: {link.medium}" if link.medium else "")
         for link in spec.links
     ]
     if spec.dram is not None:
         lines.append(
-            f"  DRAM: one port, {spec.dram.bandwidth_bits} bits per cycle at {spec.clock_hz / 1e6:g} MHz, "
+            f"  DRAM: one port, {spec.dram.bandwidth_bits} bits per cycle at {quantity(spec.clock_hz, 'Hz')}, "
             f"{quantity(spec.dram.read_energy_j, 'J')} per read, {quantity(spec.dram.write_energy_j, 'J')} per write"
         )
     return "\n".join(("Links", *(lines or ["  none"])))

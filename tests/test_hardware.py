@@ -147,6 +147,16 @@ def test_view() -> None:
         assert part in text
 
 
+def test_view_of_clocks_and_a_bus() -> None:
+    """Links that are one bus say so; those of their own do not; clocks are read at a glance."""
+    bus, mesh = accelerators_text("hetero_quad"), accelerators_text("quad_edge_tpu")
+    assert bus.count("64 bits per cycle, 0.24 pJ per bit, shared: bus") == len(load_accelerator("hetero_quad").links)
+    assert "shared" not in mesh.split("\nLinks")[1]
+    assert "250 MHz" in bus
+    assert "at 500 MHz, 256 pJ per read" in bus
+    assert "1 GHz" in mesh
+
+
 def documented(folder: Path, before: str = "", after: str = "") -> Path:
     """The file that docs/accelerators.md shows, with `after` in place of `before`."""
     page = (Path(__file__).parents[1] / "docs" / "accelerators.md").read_text()
