@@ -430,3 +430,49 @@ def test_onnx_with_quantised_weights(tmp_path: Path, caplog: pytest.LogCaptureFi
     said = [record.getMessage() for record in caplog.records]
     assert [name for name in ("scaled", "lrn") if any(name in text for text in said)] == ["scaled", "lrn"]
     assert len(said) == 2
+
+
+def _pooled(onnx: Any) -> Any:
+    """A convolution, a pool with a Pad node, and a matrix product."""
+    make, info = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [
+        make("Conv", ["x", "w"], ["a"], "conv", pads=[1, 1, 1, 1]),
+        make("Pad", ["a", "around"], ["b"], "pad"),
+        make("MaxPool", ["b"], ["c"], "pool", kernel_shape=[3, 3], strides=[2, 2]),
+        make("GlobalAveragePool", ["c"], ["d"], "whole"),
+        make("Flatten", ["d"], ["e"], "flat"),
+        make("Gemm", ["e", "m"], ["y"], "fc"),
+    ]
+    held = {"w": np.zeros((4, 3, 3, 3), np.float32), "m": np.zeros((4, 5), np.float32),
+            "around": np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)}  # fmt: skip
+    constants = [onnx.numpy_helper.from_array(value, name) for name, value in held.items()]
+    graph = onnx.helper.make_graph(
+        nodes, "net", [info("x", 1, [1, 3, 8, 8])], [info("y", 1, [1, 5])], initializer=constants
+    )
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+
+
+def test_onnx_with_damaged_parts(tmp_path: Path) -> None:
+    """Attributes and tensors of a type that none can have, and sparse weights, are one line; so is what is no text."""
+    onnx = pytest.importorskip("onnx")
+    path = tmp_path / "net.onnx"
+
+    def refused(model: Any, match: str) -> None:
+        onnx.save(model, str(path))
+        with pytest.raises(InputFileError, match=match):
+            run_cost(path)
+
+    model = _pooled(onnx)
+    model.graph.node[2].attribute[1].type = onnx.AttributeProto.SPARSE_TENSOR
+    refused(model, "net.onnx: node 'pool' cannot be read: attribute strides must be INTS, found 'SPARSE_TENSOR'")
+    model = _pooled(onnx)
+    model.graph.initializer[2].data_type = 0
+    refused(model, "net.onnx: node 'pool' cannot be read: The element type")
+    model = _pooled(onnx)
+    sparse = model.graph.sparse_initializer.add(dims=[4, 5])
+    sparse.values.CopyFrom(model.graph.initializer.pop(1))
+    refused(model, "net.onnx: holds sparse tensors, expected dense ones: save its weights as such")
+    path.write_bytes(_pooled(onnx).SerializeToString().replace(b"whole", b"who\xc8e"))
+    assert (
+        "who\N{REPLACEMENT CHARACTER}e" in json.loads(run_cost(path, as_json=True))["stages"][0]["layers"][-2]["name"]
+    )

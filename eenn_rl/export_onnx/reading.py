@@ -27,6 +27,9 @@ POOLS: dict[str, Literal["max", "average"]] = {
     "GlobalMaxPool": "max",
 }
 SUMS = ("Add", "Sum")
+ATTRIBUTES = {"kernel_shape": "INTS", "strides": "INTS", "pads": "INTS", "dilations": "INTS", "group": "INT",
+              "auto_pad": "STRING", "mode": "STRING"}  # fmt: skip
+"""What is read of a node's attributes, and its type in ONNX."""
 Activation = Literal["none", "relu", "relu6"]
 
 
@@ -111,6 +114,8 @@ class _Reader:
     def __init__(self, model: Any, source: str, notes: list[str] | None) -> None:
         onnx = import_onnx()
         self._notes = notes
+        if model.graph.sparse_initializer:
+            raise InputFileError(f"{source}: holds sparse tensors, expected dense ones: save its weights as such")
         try:
             model = onnx.shape_inference.infer_shapes(model)
         except Exception as error:  # noqa: BLE001
@@ -159,14 +164,14 @@ class _Reader:
             for output in node.output:
                 self._writer[output] = self._writer.get(data[0], "")
             return None
-        name = node.name or f"{node.op_type.lower()}{number}"
+        name = _text(node.name) or f"{node.op_type.lower()}{number}"
         try:
             layer = self._read(node, name, data)
         except KeyError as error:
             raise InputFileError(
                 f"{self.source}: node {name!r}: expected known shapes, found none for {error}"
             ) from None
-        except (EennError, IndexError, ValueError) as error:
+        except (EennError, IndexError, TypeError, ValueError) as error:  # onnx raises TypeError for a type it lacks
             raise InputFileError(f"{self.source}: node {name!r} cannot be read: {error}") from None
         for output in node.output:
             self._writer[output] = name
@@ -195,7 +200,7 @@ class _Reader:
 
     def _spatial(self, node: Any, name: str, data: str, reads: tuple[str, ...]) -> Layer:
         """A convolution or a pool."""
-        attributes = {item.name: self._onnx.helper.get_attribute_value(item) for item in node.attribute}
+        attributes = self._attributes(node)
         source, ahead = self._unpadded(data)
         into, out, padded = self._shapes[source], self._shapes[node.output[0]], self._shapes[data]
         in_size, out_size = (into[2], into[3]), (out[2], out[3])
@@ -214,12 +219,20 @@ class _Reader:
             self._activation(node.output[0]), POOLS.get(node.op_type, "max"),
         )  # fmt: skip
 
+    def _attributes(self, node: Any) -> dict[str, Any]:
+        """What is read of a node, by name."""
+        found = {item.name: item for item in node.attribute if item.name in ATTRIBUTES}
+        for name, item in found.items():
+            kind = self._onnx.AttributeProto.AttributeType.Name(item.type)
+            check(kind == ATTRIBUTES[name], f"attribute {name}", kind, ATTRIBUTES[name])
+        return {name: self._onnx.helper.get_attribute_value(item) for name, item in found.items()}
+
     def _unpadded(self, value: str) -> tuple[str, tuple[int, ...]]:
         """What the Pad node that wrote `value` reads, and what it adds (top, left, bottom, right); else `value`, 0s."""
         node = next((node for node in self.graph.node if node.op_type == "Pad" and value in node.output), None)
         if node is None:
             return value, (0, 0, 0, 0)
-        attributes = {item.name: self._onnx.helper.get_attribute_value(item) for item in node.attribute}
+        attributes = self._attributes(node)
         mode = attributes.get("mode", b"constant").decode()
         check(mode == "constant", f"mode of Pad {node.name!r}", mode, "constant")
         held = self._constants.get(node.input[1]) if len(node.input) > 1 else None
@@ -265,6 +278,11 @@ def _shapes(graph: Any) -> Mapping[str, tuple[int, ...]]:
         for value in (*graph.input, *graph.output, *graph.value_info)
     }
     return found | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+
+
+def _text(value: str | bytes) -> str:
+    """A string of a model; protobuf hands on as bytes what is no UTF-8."""
+    return value if isinstance(value, str) else value.decode(errors="replace")
 
 
 def _pair(values: Iterable[Any]) -> Size:
