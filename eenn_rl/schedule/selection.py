@@ -9,7 +9,7 @@ from eenn_rl.hardware import CoreSpec, Dataflow, Precision
 def dataflow_for(flows: Sequence[Dataflow], layer: Layer) -> int | None:
     """Which of `flows` holds for `layer`: the first for its name, else for its kind, else for all; None: free.
 
-    The order is that of ZigZag's mapping files. A layer called like a kind is not meant by a flow for that kind.
+    The order is that of ZigZag's mapping files. A name that is a layer kind stands for the kind alone.
     """
     for name in (layer.name, layer.kind) if layer.name not in LAYER_KINDS else (layer.kind,):
         found = next((place for place, flow in enumerate(flows) if name in flow.kinds), None)
