@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eenn_rl.config import RunConfig, differences
+from eenn_rl.config import WITHOUT_EFFECT, RunConfig, differences
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.paths import located
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from eenn_rl.evaluator import Evaluator
 
 FILE = "problem.json"
-WITHOUT_EFFECT = ("workers", "backend_workers", "backend_memo")
-"""Settings of a problem that change no result: a comparison may go on with others."""
 OF_TABLES = ("tables", "dataset", "data_root")
 """Settings that the tables' fingerprint tells."""
 SAMPLED = 3

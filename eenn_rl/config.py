@@ -109,7 +109,7 @@ PROBLEM_FIELDS = (
 )
 """The settings that say what is searched, not how."""
 WITHOUT_EFFECT = ("workers", "backend_workers", "backend_memo")
-"""The settings that change no result, only how long it takes."""
+"""The settings that change no result: what was begun may go on with others."""
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
