@@ -23,8 +23,10 @@ _PLAIN = {float, int, str, tuple, type(None)}
 def _keep_plain(record: object) -> None:
     """Numpy's numbers in `record` as Python's own, which JSON knows; up to float64 each equals what it was."""
     for name, value in vars(record).items():
-        if type(value) not in _PLAIN:  # most are: backends make thousands of records a second
-            object.__setattr__(record, name, _plain(value))
+        # Most are plain already, and backends make thousands of records a second.
+        if type(value) in _PLAIN or (type(value) is dict and _PLAIN.issuperset(map(type, value.values()))):
+            continue
+        object.__setattr__(record, name, _plain(value))
 
 
 @dataclass(frozen=True)
