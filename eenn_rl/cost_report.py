@@ -48,20 +48,24 @@ class LayerCosting(Protocol):
 def run_cost(
     file: Path | str, accelerator: str | None = None, backend: str | None = None, core: int | None = None,
     mapping: Path | str | None = None, as_json: bool = False, clock_hz: float | None = None, bits: int | None = None,
+    input_shape: tuple[int, int, int] | None = None,
 ) -> str:  # fmt: skip
     """What `file` (layers, an architecture, an ONNX network or an exported folder) costs, as a table or as JSON text.
 
     None for `accelerator` and `backend`: those that a folder was exported for; for files the usual backend, and the
-    backend's own accelerator. `bits` are those of an ONNX network; None: those that it states, else 8.
+    backend's own accelerator. `bits` are those of an ONNX network; None: those that it states, else 8. `input_shape`
+    (channels, height, width) states sizes that it leaves free.
     """
     path = Path(file)
-    check(bits is None or path.suffix == ".onnx", "--bits", bits, "left out: only an ONNX network has none of its own")
+    for option, given in (("--bits", bits), ("--input-shape", input_shape)):
+        known = given is None or path.suffix == ".onnx"
+        check(known, option, given, "left out: only an ONNX network has none of its own")
     asked = _Asked(accelerator, clock_hz, mapping, core)
     if path.is_dir():
         return _exported(path, asked, backend, as_json=as_json)
     backend = backend or DEFAULT_BACKEND
     if path.suffix == ".onnx":
-        return _onnx(path, asked, backend, bits, as_json=as_json)
+        return _onnx(path, asked, backend, bits, input_shape, as_json=as_json)
     data = read_json(path)
     if isinstance(data, list):
         return _layers(parse_layers(data, str(path)), asked, backend, as_json=as_json)
@@ -98,9 +102,12 @@ def _layers(listed: tuple[ListedLayer, ...], asked: _Asked, backend: str, *, as_
     return json.dumps({"layers": [layer_json(c) for c in costs]}, indent=2) if as_json else layers_table(costs, spec)
 
 
-def _onnx(path: Path, asked: _Asked, backend: str, bits: int | None, *, as_json: bool) -> str:
+def _onnx(
+    path: Path, asked: _Asked, backend: str, bits: int | None, input_shape: tuple[int, int, int] | None, *,
+    as_json: bool,
+) -> str:  # fmt: skip
     """An ONNX network, as one stage on one allocation."""
-    layers, stated, notes = read_onnx(path)
+    layers, stated, notes = read_onnx(path, input_shape)
     if bits is None and stated is None:
         notes = (*notes, f"{path}: states no bits, costed at {DEFAULT_BITS}: --bits says otherwise")
     warn(notes)

@@ -6,8 +6,13 @@ from eenn_rl.backbone import Layer
 from eenn_rl.errors import InputFileError
 
 
-def read_onnx(path: Path) -> tuple[tuple[Layer, ...], int | None, tuple[str, ...]]:
-    """The layers of an ONNX network in order, its bits where we exported it, and notes on what is not costed."""
+def read_onnx(
+    path: Path, input_shape: tuple[int, int, int] | None = None
+) -> tuple[tuple[Layer, ...], int | None, tuple[str, ...]]:
+    """The layers of an ONNX network in order, its bits where we exported it, and notes on what is not costed.
+
+    `input_shape` (channels, height, width) states sizes of its image that it leaves free.
+    """
     from eenn_rl.export_onnx import BITS_KEY, layers_of_model
     from eenn_rl.export_onnx.dependency import import_onnx
 
@@ -22,4 +27,4 @@ def read_onnx(path: Path) -> tuple[tuple[Layer, ...], int | None, tuple[str, ...
     notes: list[str] = []
     stated = [item.value for item in model.metadata_props if item.key == BITS_KEY]
     bits = int(stated[0]) if stated and stated[0].isascii() and stated[0].isdecimal() and len(stated[0]) < 3 else None
-    return layers_of_model(model, str(path), notes), bits, tuple(notes)
+    return layers_of_model(model, str(path), notes, input_shape), bits, tuple(notes)

@@ -296,6 +296,10 @@ def _cost_options(parser: Parser) -> None:
     parser.add_argument("--mapping", type=Path, metavar="FILE", help="ZigZag mapping file")
     parser.add_argument("--clock-hz", type=float, metavar="X", help="clock of an accelerator file that names none")
     parser.add_argument("--bits", type=_positive, metavar="N", help="of an ONNX network (default: its own, else 8)")
+    parser.add_argument(
+        "--input-shape", type=_shape, metavar="C,H,W",
+        help="channels, height and width of an ONNX network's image, where it leaves them free (default: its own)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for a program")
 
 
@@ -306,6 +310,7 @@ def _cost(arguments: Arguments) -> int:
         run_cost(
             arguments.file, arguments.accelerator, arguments.backend, arguments.core, arguments.mapping,
             as_json=arguments.json, clock_hz=arguments.clock_hz, bits=arguments.bits,
+            input_shape=arguments.input_shape,
         )
     )  # fmt: skip
     return 0
@@ -349,6 +354,13 @@ def _positive(text: str) -> int:
 
 def _natural(text: str) -> int:
     return _at_least(0, text)
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    sizes = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
+    if len(sizes) != 3 or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"expected C,H,W, three integers of at least 1, found {text!r}")
+    return sizes[0], sizes[1], sizes[2]
 
 
 def _at_least(bound: int, text: str) -> int:

@@ -476,3 +476,43 @@ def test_onnx_with_damaged_parts(tmp_path: Path) -> None:
     assert (
         "who\N{REPLACEMENT CHARACTER}e" in json.loads(run_cost(path, as_json=True))["stages"][0]["layers"][-2]["name"]
     )
+
+
+def _free_network(path: Path, *sizes: int | str) -> Path:
+    """A network for images of `sizes`, written as exporters do: it flattens by the shape that it finds."""
+    onnx = pytest.importorskip("onnx")
+    make, info = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [
+        make("Conv", ["x", "w"], ["a"], "conv", pads=[1, 1, 1, 1]),
+        make("MaxPool", ["a"], ["p"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        make("Shape", ["p"], ["all"], "shape"),
+        make("Gather", ["all", "zero"], ["n"], "first"),
+        make("Concat", ["n", "rest"], ["to"], "target", axis=0),
+        make("Reshape", ["p", "to"], ["f"], "flat"),
+        make("Gemm", ["f", "m"], ["y"], "fc"),
+    ]
+    held = {"w": np.zeros((8, 3, 3, 3), np.float32), "m": np.zeros((128, 5), np.float32),
+            "zero": np.array([0]), "rest": np.array([-1])}  # fmt: skip
+    constants = [onnx.numpy_helper.from_array(value, name) for name, value in held.items()]
+    inner = [info("a", 1, [sizes[0], 8, *sizes[2:]])]
+    graph = onnx.helper.make_graph(
+        nodes, "net", [info("x", 1, sizes)], [info("y", 1, [sizes[0], 5])], constants, value_info=inner
+    )
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), str(path))
+    return path
+
+
+def test_sizes_that_an_onnx_network_leaves_free_are_asked_for(tmp_path: Path) -> None:
+    """One line names them; stated, they cost what fixed ones do. A free batch is no size, and counts as one image."""
+    fixed = run_cost(_free_network(tmp_path / "fixed.onnx", 1, 3, 8, 8), as_json=True)
+    assert {layer["name"]: layer["macs"] for layer in json.loads(fixed)["stages"][0]["layers"]}["fc"] == 128 * 5
+    assert run_cost(_free_network(tmp_path / "batch.onnx", "n", 3, 8, 8), as_json=True) == fixed
+    path = _free_network(tmp_path / "free.onnx", "n", 3, "h", "w")
+    line = r"free.onnx: input 'x': expected known sizes, found height \(h\), width \(w\) free: give --input-shape C,H,W"
+    with pytest.raises(InputFileError, match=line):
+        run_cost(path)
+    assert run_cost(path, as_json=True, input_shape=(3, 8, 8)) == fixed
+    with pytest.raises(InvalidValueError, match=r"--input-shape 1,8,8: expected 3,any,any, as input 'x' of"):
+        run_cost(path, input_shape=(1, 8, 8))
+    with pytest.raises(InvalidValueError, match="--input-shape must be left out: only an ONNX network"):
+        run_cost(_file(tmp_path, LAYERS), input_shape=(3, 8, 8))

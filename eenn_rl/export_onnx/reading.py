@@ -12,6 +12,7 @@ from eenn_rl.backbone import Layer, LayerKind, Size
 from eenn_rl.errors import EennError, InputFileError, check
 from eenn_rl.export_onnx.dependency import import_onnx
 from eenn_rl.export_onnx.manifest import HANDED_ON, OPERATORS, Graph, Manifest, read_manifest
+from eenn_rl.export_onnx.sizes import Shape, with_sizes
 from eenn_rl.workload import Stage, Workload
 
 TRANSPARENT = {
@@ -99,13 +100,16 @@ def _graph_layers(folder: Path, graph: Graph) -> tuple[Layer, ...]:
     return layers_of_model(load_exported(folder, graph), str(folder / graph.file))
 
 
-def layers_of_model(model: Any, source: str, notes: list[str] | None = None) -> tuple[Layer, ...]:
+def layers_of_model(
+    model: Any, source: str, notes: list[str] | None = None, input_shape: Shape | None = None
+) -> tuple[Layer, ...]:
     """The layers of a model of convolutions, matrix products, pools and additions; `source` names it in an error.
 
     A layer is named like its node. Activations, normalisation, reshaping and quantisation are folded, as in `Layer`.
     An operator that is none of these is refused, or, given `notes`, noted there and taken to cost nothing.
+    `input_shape` (channels, height, width) states sizes that the model leaves free; those of the batch need not be.
     """
-    return _Reader(model, source, notes).layers()
+    return _Reader(with_sizes(model, source, input_shape), source, notes).layers()
 
 
 class _Reader:
@@ -117,7 +121,8 @@ class _Reader:
         if model.graph.sparse_initializer:
             raise InputFileError(f"{source}: holds sparse tensors, expected dense ones: save its weights as such")
         try:
-            model = onnx.shape_inference.infer_shapes(model)
+            # With values: a network that flattens by the shape it reads has no other size of its matrix products.
+            model = onnx.shape_inference.infer_shapes(model, data_prop=True)
         except Exception as error:  # noqa: BLE001
             raise InputFileError(
                 f"{source}: its shapes cannot be inferred ({' '.join(str(error).split())[:120]})"
@@ -272,11 +277,12 @@ def _costs(operator: str, data: int) -> bool:
 
 
 def _shapes(graph: Any) -> Mapping[str, tuple[int, ...]]:
-    """The shape of every tensor; an unknown size, such as that of the batch, is 1."""
-    found = {
-        value.name: tuple(d.dim_value or 1 for d in value.type.tensor_type.shape.dim)
-        for value in (*graph.input, *graph.output, *graph.value_info)
-    }
+    """The shape of every tensor whose sizes are known; an unknown first one, the batch's, is 1."""
+    found = {}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        if all(size > 0 for size in sizes[1:]):
+            found[value.name] = tuple(size or 1 for size in sizes)
     return found | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
 
 
