@@ -6,7 +6,7 @@ from itertools import chain
 from math import prod
 from typing import Literal
 
-from eenn_rl.errors import check
+from eenn_rl.errors import InvalidValueError, check
 
 Size = tuple[int, int]
 """(height, width), in elements."""
@@ -104,6 +104,10 @@ class Layer:
         return self.out_channels * prod(self.out_size)
 
 
+Shape = tuple[int, int, int]
+"""(channels, height, width) of a feature map."""
+
+
 @dataclass(frozen=True)
 class Block:
     """A run of layers after which an exit may be mounted; its last layer's output is what the exit sees."""
@@ -167,3 +171,42 @@ class Backbone:
     def macs(self) -> int:
         """Multiply-accumulates of one inference of the blocks, without classifier."""
         return sum(layer.macs for layer in self.layers)
+
+
+def check_shapes(backbone: Backbone) -> None:
+    """Raise `InvalidValueError` unless every layer takes what the layers that it reads put out.
+
+    Asked where a network is written, not by `Backbone` itself: runs from before must still be read.
+    """
+    where = f"backbone {backbone.name!r}: "
+    shapes = {"": backbone.input_shape}
+    for layer in (*backbone.layers, *backbone.classifier):
+        _check_reads(layer, shapes, where + f"layer {layer.name!r}: ")
+        shapes[layer.name] = (layer.out_channels, *layer.out_size)
+    if backbone.classifier:
+        last = backbone.classifier[-1].name
+        _expect((backbone.num_classes, 1, 1), shapes[last], f"{where}layer {last!r}: out_channels and out_size",
+                "a value for each class")  # fmt: skip
+
+
+def _check_reads(layer: Layer, shapes: dict[str, Shape], where: str) -> None:
+    """What `layer` reads has the shape, or for a linear layer the number of elements, that it says."""
+    reads = layer.reads or ("",)
+    check(layer.kind == "add" or len(reads) == 1, where + "reads", layer.reads,
+          f"one layer at most for kind {layer.kind}: add alone takes several")  # fmt: skip
+    for name in reads:
+        shape = shapes[name]
+        source = f"what layer {name!r} puts out" if name else "the shape of the images (input_shape)"
+        if layer.kind == "linear":
+            _expect(prod(shape), layer.in_channels, where + "in_channels", f"the elements of {_text(shape)}, {source}")
+        else:
+            _expect(shape, (layer.in_channels, *layer.in_size), where + "in_channels and in_size", source)
+
+
+def _expect(wanted: Shape | int, found: Shape | int, field: str, reason: str) -> None:
+    if wanted != found:
+        raise InvalidValueError(f"{field}: expected {_text(wanted)}, {reason}, found {_text(found)}: make them equal")
+
+
+def _text(shape: Shape | int) -> str:
+    return str(shape) if isinstance(shape, int) else "x".join(map(str, shape))

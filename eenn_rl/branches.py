@@ -8,13 +8,11 @@ a branch on an early, large map stays cheap.
 
 from collections.abc import Callable
 
-from eenn_rl.backbone import Backbone, Layer
+from eenn_rl.backbone import Backbone, Layer, Shape
 from eenn_rl.errors import check, unknown_name
 
 CLASSIFIER = "classifier"
 """The branch of the last exit: the backbone's own classifier."""
-
-Shape = tuple[int, int, int]
 
 
 def pooled_linear(prefix: str, shape: Shape, reads: str, outputs: int) -> tuple[Layer, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from eenn_rl import __version__
-from eenn_rl.errors import FULL_DISK, PLACES, EennError, InvalidValueError, unknown_name
+from eenn_rl.errors import FULL_DISK, PLACES, TRACEBACK, EennError, InvalidValueError, unknown_name
 from eenn_rl.verbs import VERBS
 
 
@@ -81,7 +81,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(sys.argv[1:] if words is None else words)
     except EennError as error:
-        if os.environ.get("EENN_RL_TRACEBACK"):  # for those who write a backend or an agent
+        if os.environ.get(TRACEBACK):  # for those who write a backend, an agent or a backbone
             traceback.print_exc()
         print("eenn-rl: error: " + " ".join(str(error).split()), file=sys.stderr)
         return 2

@@ -5,7 +5,9 @@ The command line turns an `EennError` into one line on stderr and exit status 2;
 
 import difflib
 import errno
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 FULL_DISK = {
     errno.ENOSPC: "the disk is full",
@@ -19,6 +21,10 @@ PLACES = (
     errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP
 )  # fmt: skip
 """Errnos of an `OSError` where a path that the user named cannot be used."""
+
+
+TRACEBACK = "EENN_RL_TRACEBACK"
+"""The environment variable that has the command line print tracebacks, for whoever writes what it runs."""
 
 
 class EennError(Exception):
@@ -51,6 +57,21 @@ def unknown_name(what: str, found: object, known: Iterable[str], otherwise: str 
     near = difflib.get_close_matches(str(found), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
     return InvalidValueError(f"unknown {what} {str(found)!r}: {hint}{f' (or give {otherwise})' if otherwise else ''}")
+
+
+def one_line(error: BaseException) -> str:
+    """`error` as type and message on one line, cut at 300 characters."""
+    text = " ".join(str(error).split())
+    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def raised(error: BaseException) -> str:
+    """What a stranger's code raised, with its file and line, as ``raised KeyError: 'x' (mine.py, line 3); ...``."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    # A syntax error names the place itself; what was at work when it arose was the import.
+    place = "" if isinstance(error, SyntaxError) else f" ({Path(last.filename).name}, line {last.lineno})"
+    return f"raised {one_line(error)}{place}; {TRACEBACK}=1 shows the way there"
 
 
 def check(condition: bool, field: str, value: object, bound: str) -> None:

@@ -13,9 +13,8 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from eenn_rl.cost import CostReport, ExitCost, parts_of
-from eenn_rl.errors import BackendError, EennError
+from eenn_rl.errors import BackendError, EennError, one_line
 from eenn_rl.hookspecs import HardwareBackend
-from eenn_rl.plugins import one_line
 from eenn_rl.workload import Workload
 
 EVALUATION_LIMIT_S = 60.0

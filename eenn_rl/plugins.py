@@ -16,7 +16,14 @@ from typing import cast
 import pluggy
 
 from eenn_rl.backbone import Backbone
-from eenn_rl.errors import BackendError, EennError, InvalidValueError, MissingDependencyError, unknown_name
+from eenn_rl.errors import (
+    BackendError,
+    EennError,
+    InvalidValueError,
+    MissingDependencyError,
+    one_line,
+    unknown_name,
+)
 from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
 from eenn_rl.hookspecs import API_VERSION, PROJECT, HardwareBackend, HookSpecs
 from eenn_rl.zoo import make_backbone
@@ -70,13 +77,6 @@ class BackendRecord:
 class _Found:
     record: BackendRecord
     load: Callable[[], object]
-
-
-def one_line(error: BaseException) -> str:
-    """`error` as type and message on one line, cut at 300 characters."""
-    text = " ".join(str(error).split())
-    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return text if len(text) <= 300 else text[:297] + "..."
 
 
 def _quietly(read: Callable[[], str | None]) -> str:

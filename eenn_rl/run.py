@@ -153,7 +153,9 @@ def _check_names(settings: RunConfig) -> None:
     if tables is not None:
         space = make_evaluator(settings, tables).space
     else:
-        backbone, accelerator = make_backbone(settings.backbone), accelerator_of(settings)
+        form = data_form(settings.dataset)
+        backbone = make_backbone(settings.backbone, *form) if form else make_backbone(settings.backbone)
+        accelerator = accelerator_of(settings)
         make_backend(settings.backend, accelerator, backbone)
         space = SearchSpace(backbone, accelerator, settings.branches, settings.bits, settings.max_exits)
     check_search(settings.search, space)

@@ -19,10 +19,9 @@ from types import TracebackType
 from typing import Self
 
 from eenn_rl.cost import CostReport
-from eenn_rl.errors import BackendError, check
+from eenn_rl.errors import BackendError, check, one_line
 from eenn_rl.guard import evaluate_safely
 from eenn_rl.hookspecs import HardwareBackend
-from eenn_rl.plugins import one_line
 from eenn_rl.workload import Workload
 
 Answer = CostReport | BackendError

@@ -6,13 +6,13 @@ Each backbone is described once, here; `eenn_rl.networks` builds the trainable n
 from collections.abc import Callable
 from importlib import import_module
 from itertools import pairwise
+from pathlib import PurePath
 from typing import Literal
 
-from eenn_rl.backbone import Backbone, Block, Layer
+from eenn_rl.backbone import Backbone, Block, Layer, Shape, check_shapes
 from eenn_rl.branches import pooled_linear
-from eenn_rl.errors import EennError, InvalidValueError, unknown_name
+from eenn_rl.errors import EennError, InvalidValueError, check, one_line, raised, unknown_name
 
-Shape = tuple[int, int, int]
 Activation = Literal["none", "relu", "relu6"]
 
 
@@ -139,7 +139,8 @@ def make_backbone(name: str, input_shape: Shape = (3, 32, 32), num_classes: int 
     """The backbone `name` for images of `input_shape` (channels, height, width).
 
     `name` is a shipped one, or the user's own as ``package.module:function``: the function is called with
-    `input_shape` and `num_classes` and returns the blocks (or a whole `Backbone`).
+    `input_shape` and `num_classes` and returns the blocks (or a whole `Backbone`). Raises `InvalidValueError` where
+    there is none, it raises, or its layers do not fit together.
     """
     if ":" in name:
         return _own_backbone(name, input_shape, num_classes)
@@ -149,20 +150,52 @@ def make_backbone(name: str, input_shape: Shape = (3, 32, 32), num_classes: int 
 
 
 def _own_backbone(name: str, input_shape: Shape, num_classes: int) -> Backbone:
-    module, _, function = name.partition(":")
     what = f"backbone {name!r}"
+    made = _called(_function(name, what), what, input_shape, num_classes)
+    if not isinstance(made, Backbone):
+        if not isinstance(made, list | tuple) or not all(isinstance(block, Block) for block in made):
+            raise InvalidValueError(
+                f"{what}: expected it to return blocks (eenn_rl.backbone.Block), found {made!r:.80}"
+            )
+        made = Backbone(name, tuple(made), input_shape, num_classes)
+    for field, asked in (("input_shape", input_shape), ("num_classes", num_classes)):
+        check(getattr(made, field) == asked, f"{what}: {field}", getattr(made, field), f"{asked}, as it was asked for")
+    check_shapes(made)
+    return made
+
+
+def _function(name: str, what: str) -> Callable[..., object]:
+    """The function that ``package.module:function`` names."""
+    module, _, function = name.partition(":")
+    if not all(part.isidentifier() for part in module.split(".")) or module.endswith(".py"):
+        near = PurePath(module.removesuffix(".py"))
+        hint = f": write {near.name}:{function}, with {near.parent} in PYTHONPATH" if near.name.isidentifier() else ""
+        raise InvalidValueError(f"{what}: expected package.module:function, found a path or nothing{hint}")
     try:
-        made = getattr(import_module(module), function)(input_shape, num_classes)
+        home = import_module(module)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            raise InvalidValueError(
+                f"{what}: expected an importable module with a function of (input_shape, num_classes), found "
+                f"{one_line(error)}: install it, or set PYTHONPATH to its folder"
+            ) from error
+        raise InvalidValueError(f"{what}: importing {module} {raised(error)}") from error
+    found = getattr(home, function, None)
+    if not callable(found):
+        known = [key for key, value in vars(home).items() if getattr(value, "__module__", "") == module]
+        raise InvalidValueError(f"{what}: {unknown_name(f'function of {module}', function, known)}")
+    return found  # type: ignore[no-any-return]
+
+
+def _called(function: Callable[..., object], what: str, input_shape: Shape, num_classes: int) -> object:
+    """What `function` returns; a stranger's exceptions become one line that says where they arose."""
+    try:
+        return function(input_shape, num_classes)
     except EennError:
         raise
     except Exception as error:
-        hint = ": install it, or set PYTHONPATH to its folder" if isinstance(error, ModuleNotFoundError) else ""
-        raise InvalidValueError(
-            f"{what}: expected an importable module with a function of (input_shape, num_classes), found "
-            f"{type(error).__name__}: {error}{hint}"
-        ) from error
-    if isinstance(made, Backbone):
-        return made
-    if not isinstance(made, list | tuple) or not all(isinstance(block, Block) for block in made):
-        raise InvalidValueError(f"{what}: expected it to return blocks (eenn_rl.backbone.Block), found {made!r:.80}")
-    return Backbone(name, tuple(made), input_shape, num_classes)
+        if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # it was not even entered
+            raise InvalidValueError(
+                f"{what}: expected a function of (input_shape, num_classes), found {one_line(error)}"
+            ) from error
+        raise InvalidValueError(f"{what}: the function {raised(error)}") from error

@@ -1,11 +1,14 @@
 """Networks built from shapes: what is trained is what is costed."""
 
+import re
+import sys
+from importlib import invalidate_caches
 from pathlib import Path
 
 import pytest
 import torch
 
-from eenn_rl.backbone import Backbone, Block, Layer
+from eenn_rl.backbone import Backbone, Block, Layer, check_shapes
 from eenn_rl.branches import BRANCHES
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.networks.builder import Network, all_heads, heads_of, path_of
@@ -98,6 +101,86 @@ def test_the_documented_backbone_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     network.initialise(torch.Generator().manual_seed(0))
     images = torch.rand(2, 1, 15, 16)
     assert [out.shape for out in network(images, (8, 8, 8), network.heads_at)] == [(2, 3)] * (2 * len(BRANCHES) + 1)
+
+
+OWN = """
+from eenn_rl.backbone import Backbone, Block, Layer
+
+
+def net(*, image=None, size=None, channels=8, features=None, classes=None, more=()):
+    def make(input_shape, num_classes):
+        h, w = size or input_shape[1:]
+        maps = (h, w), (h, w)
+        first = Layer("first", "conv", 1, image or input_shape[0], 8, *maps)
+        second = Layer("second", "conv", 1, channels, 8, *maps, reads=("first",))
+        total = Layer("total", "add", 1, 8, 8, *maps, reads=("second", "first"))
+        blocks = Block("one", (first,)), Block("two", (second, *more, total))
+        into, out = features or 8 * h * w, classes or num_classes
+        last = Layer("last", "linear", 1, into, out, (1, 1), (1, 1), reads=("total",))
+        return Backbone("mine", blocks, input_shape, num_classes, (last,))
+
+    return make
+
+
+good = net()
+narrow = net(channels=4)
+grey = net(image=1)
+fixed = net(size=(32, 32))
+unflattened = net(features=8)
+other_classes = net(classes=7)
+two_reads = net(more=(Layer("more", "conv", 1, 8, 8, (24, 20), (24, 20), reads=("second", "first")),))
+
+
+def other_images(input_shape, num_classes):
+    return good((3, 32, 32), num_classes)
+
+
+def faulty(input_shape, num_classes):
+    return 1 / 0
+
+
+def no_arguments():
+    pass
+"""
+IMAGES = "layer 'first': in_channels and in_size: expected 3x24x20, the shape of the images (input_shape), found "
+MISTAKES = {
+    "mine:narrow": "'second': in_channels and in_size: expected 8x24x20, what layer 'first' puts out, found 4x24x20",
+    "mine:grey": IMAGES + "1x24x20",
+    "mine:fixed": IMAGES + "3x32x32",
+    "mine:unflattened": "'last': in_channels: expected 3840, the elements of 8x24x20, what layer 'total' puts out",
+    "mine:other_classes": "'last': out_channels and out_size: expected 4x1x1, a value for each class, found 7x1x1",
+    "mine:two_reads": "layer 'more': reads must be one layer at most for kind conv",
+    "mine:other_images": "input_shape must be (3, 24, 20), as it was asked for, found (3, 32, 32)",
+    "mine:faulty": "backbone 'mine:faulty': the function raised ZeroDivisionError: division by zero (mine.py, line 34)",
+    "mine:no_arguments": "expected a function of (input_shape, num_classes), found TypeError: no_arguments() takes 0",
+    "mine:god": "backbone 'mine:god': unknown function of mine 'god': did you mean good",
+    "importing:f": "importing importing raised ModuleNotFoundError: No module named 'absent' (importing.py, line 1)",
+    "spelling:f": "importing spelling raised SyntaxError: invalid syntax (spelling.py, line 2)",
+    "./mine:good": "expected package.module:function, found a path or nothing: write mine:good, with . in PYTHONPATH",
+    "nets/mine.py:good": "write mine:good, with nets in PYTHONPATH",
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_in_a_users_backbone_are_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer that does not take what it reads is named, with both shapes; what raises, with file and line."""
+    sources = {"mine": OWN, "importing": "import absent\n", "spelling": "\ndef f(:\n"}
+    for module, text in sources.items():
+        (tmp_path / f"{module}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    invalidate_caches()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert make_backbone("mine:good", (3, 24, 20), 4).num_classes == 4
+    with pytest.raises(InvalidValueError, match=re.escape(MISTAKES[name])) as caught:
+        make_backbone(name, (3, 24, 20), 4)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("shape", [(1, 15, 17), (3, 32, 32), (3, 64, 20)])
+def test_the_layers_of_shipped_backbones_fit_together(name: str, shape: tuple[int, int, int]) -> None:
+    """They pass what a user's own must pass, for odd and oblong images too."""
+    check_shapes(make_backbone(name, shape, 7))
 
 
 def test_roles_follow_the_graph() -> None:

@@ -1,16 +1,13 @@
 """What an agent must answer: one line that names it where it does not."""
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from eenn_agents.registry import is_own
-from eenn_rl.errors import AgentError, EennError, InvalidValueError
-from eenn_rl.plugins import one_line
+from eenn_rl.errors import AgentError, EennError, InvalidValueError, raised
 from eenn_rl.space import Genomes, SearchSpace
 
 METHODS = ("ask", "tell", "state", "restore")
@@ -55,11 +52,7 @@ def agent_code(name: str, what: str) -> Iterator[None]:
     except Exception as error:
         if is_own(name):
             raise
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        raise AgentError(
-            f"agent {name!r}: {what} raised {one_line(error)} ({Path(last.filename).name}, line {last.lineno}); "
-            "EENN_RL_TRACEBACK=1 shows the way there"
-        ) from error
+        raise AgentError(f"agent {name!r}: {what} {raised(error)}") from error
 
 
 def told(value: object) -> str:

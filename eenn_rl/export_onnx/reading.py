@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from eenn_rl.backbone import Layer, LayerKind, Size
+from eenn_rl.backbone import Layer, LayerKind, Shape, Size
 from eenn_rl.errors import EennError, InputFileError, check
 from eenn_rl.export_onnx.dependency import import_onnx
 from eenn_rl.export_onnx.manifest import HANDED_ON, OPERATORS, Graph, Manifest, read_manifest
-from eenn_rl.export_onnx.sizes import Shape, with_sizes
+from eenn_rl.export_onnx.sizes import with_sizes
 from eenn_rl.workload import Stage, Workload
 
 TRANSPARENT = {

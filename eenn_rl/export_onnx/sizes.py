@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from eenn_rl.backbone import Shape
 from eenn_rl.errors import InputFileError, InvalidValueError
 
-Shape = tuple[int, int, int]
 AXES = ("batch", "channels", "height", "width")
 
 

@@ -9,8 +9,9 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import pairwise
 
 from eenn_rl.cost import CostReport, Violation, parts_of
+from eenn_rl.errors import one_line
 from eenn_rl.hookspecs import HardwareBackend
-from eenn_rl.plugins import check_backend, one_line
+from eenn_rl.plugins import check_backend
 from eenn_rl.testing.batches import check_batch_equals_single
 from eenn_rl.testing.side_effects import check_free_of_side_effects
 from eenn_rl.testing.subject import BrokenPromise, Subject, call, evaluated, made, require

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from eenn_rl.backbone import Backbone
 from eenn_rl.cost import CostReport, ExitCost, Violation, parts_of
-from eenn_rl.errors import EennError
+from eenn_rl.errors import EennError, one_line
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.hookspecs import HardwareBackend
-from eenn_rl.plugins import default_accelerator, make_backend, one_line
+from eenn_rl.plugins import default_accelerator, make_backend
 from eenn_rl.testing.plausible import Plausible
 from eenn_rl.testing.workloads import describe, sample_workloads
 from eenn_rl.workload import Workload
