@@ -1,5 +1,6 @@
 """Data sets: disjoint splits, augmentation within a split, folders and what is wrong with them."""
 
+import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from eenn_rl.errors import EennError, InputFileError, InvalidValueError
 from eenn_rl.networks import data
 from eenn_rl.networks.data import Dataset, crop_and_flip, device_of, load_dataset
 from eenn_rl.networks.digits import load_originals, render, split_indices
-from eenn_rl.networks.folder import EXTENSIONS
+from eenn_rl.networks.folder import EXTENSIONS, form_of
 from eenn_rl.networks.torchvision_compat import datasets
 
 
@@ -161,6 +162,30 @@ def test_deep_grey_images_keep_their_upper_bits(tmp_path: Path, kind: str, endin
     assert np.array_equal(found.test_x[:20, 0].numpy(), (values[1, 0] >> 8).astype(np.uint8))
 
 
+@pytest.mark.parametrize("coloured", ["train/cat/000.png", "train/dog/003.png", "test/dog/011.png"])
+def test_one_image_in_colour_makes_all_of_them_coloured(
+    tmp_path: Path, coloured: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wherever it stands, and one line says how many are grey; grey ones alone stay grey, without a word."""
+    folder = make_folder(tmp_path / "mixed", count=12)
+    for file in folder.glob("*/*/*.png"):
+        with Image.open(file) as image:
+            grey = image.convert("L")
+        grey.save(file)
+    assert form_of(folder) == ((1, 12, 12), 2)
+    assert load_dataset(str(folder)).input_shape == (1, 12, 12)
+    assert not caplog.records
+    pixels = np.random.default_rng(1).integers(0, 256, (12, 12, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / coloured)
+    found = load_dataset(str(folder))
+    assert form_of(folder) == ((3, 12, 12), 2)
+    images = torch.cat([found.train_x, found.validation_x, found.test_x])
+    assert sum(torch.equal(image, torch.from_numpy(pixels.transpose(2, 0, 1))) for image in images) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        f"warning: {folder}: 47 of 48 images are grey: all are taken in colour"
+    ]
+
+
 def _huge(file: Path) -> None:
     """A small file that claims 40,000 x 40,000 pixels."""
     Image.new("1", (8, 8)).save(file)
@@ -201,14 +226,16 @@ def test_mistakes_in_a_folder_are_one_clear_line(tmp_path: Path) -> None:
     (odd / "train" / "cat" / "zzz.png").write_text("no image")
     uneven = make_folder(tmp_path / "uneven")
     (uneven / "test" / "dog").rename(uneven / "test" / "wolf")
-    few = make_folder(tmp_path / "few", count=3)
+    few = make_folder(tmp_path / "few", tuple("abcdef"), count=3)
+    for number in range(3, 10):
+        shutil.copy(few / "train" / "a" / "000.png", few / "train" / "a" / f"{number:03}.png")
     lines = {
         empty: "no train/",
         bare: "at least two, found 0",
         hollow: f"expected images ({EXTENSIONS[0]}",
         odd: "zzz.png: expected an image",
-        uneven: "the same classes in train/ and test/",
-        few: "at least 10 images per class",
+        uneven: "the same classes in train/ and test/, found dog in train/ alone, wolf in test/ alone",
+        few: "few/train: expected at least 10 images per class, found 3 in b, 3 in c, 3 in d and 2 more: add",
         tmp_path / "nothing": "found nothing: check the path",
     }
     for folder, expected in lines.items():
