@@ -87,6 +87,11 @@ class EarlyExitSession:
         """Number of exits."""
         return len(self.manifest.stages)
 
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the classes: that of `label` is ``classes[label]``; None where the manifest knows none."""
+        return self.manifest.classes
+
     def run(self, images: npt.ArrayLike, *, batch: int = BATCH) -> Predictions:
         """Classify uint8 `images` [N, channels, height, width], `batch` at a time; N may be 0."""
         array = self._checked(np.asarray(images))

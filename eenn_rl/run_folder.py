@@ -59,7 +59,7 @@ class RunFolder:
 
     @property
     def images(self) -> Path:
-        """Fingerprint of the images that the run began with; there only where they are a user's folder."""
+        """The images that the run began with (`eenn_rl.images`); there only where they are a user's folder."""
         return self.path / "images.json"
 
     @property

@@ -13,6 +13,7 @@ from eenn_rl.cost import CostReport
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.guard import evaluate_safely
 from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
+from eenn_rl.images import ImageRecord, read_images
 from eenn_rl.problem import logged_accelerator
 from eenn_rl.results import Candidate, Found, Results, Verified
 from eenn_rl.run_folder import RunFolder, open_run
@@ -60,6 +61,11 @@ class StoredRun:
         if not self.log.exists():
             return load_accelerator(self.config.accelerator or DEFAULT_ACCELERATOR)
         return logged_accelerator(self.log)
+
+    @cached_property
+    def images(self) -> ImageRecord | None:
+        """What is known of the user's folder of images; None of other data, and of a log alone."""
+        return read_images(self.folder.images) if self.folder else None
 
     @cached_property
     def confidence_rule(self) -> ConfidenceRule:

@@ -1,16 +1,18 @@
 """Whether what a run is verified on is still what it was searched on: its problem, and the images of its folder."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
 from math import isclose
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.hardware import AcceleratorSpec
+from eenn_rl.images import read_images
 from eenn_rl.objective import Objective
 from eenn_rl.run_folder import RunFolder, write_json
-from eenn_rl.serialization import from_json, read_json
+from eenn_rl.serialization import from_json, to_json
 
 if TYPE_CHECKING:
     from eenn_rl.evaluation import Evaluation
@@ -96,29 +98,20 @@ def other_number(what: str, before: float, now: float) -> Iterator[str]:
         yield f"{what} was {before:.6g}, is {now:.6g}"
 
 
-@dataclass(frozen=True)
-class Images:
-    """The content of ``images.json``: a fingerprint of a folder's images, and how many files there are."""
-
-    sha256: str
-    files: int
-
-
 def check_images(folder: RunFolder, dataset: str) -> None:
     """Refuse a folder of images that are not those the run began with; the first ones seen are those.
 
     Data sets with a name never change: torchvision compares their checksums.
     """
-    from eenn_rl.networks.folder import fingerprint_of
+    from eenn_rl.networks.folder import described, fingerprint_of
 
-    fingerprint = fingerprint_of(dataset)
-    if fingerprint is None:
+    found = fingerprint_of(dataset)
+    if found is None:
         return
-    if not folder.images.exists():
-        write_json(folder.images, fingerprint)
-        return
-    known, found = from_json(Images, read_json(folder.images), str(folder.images)), Images(**fingerprint)
-    if known != found:
+    known = read_images(folder.images)
+    if known in (None, found):  # one from before holds the fingerprint alone
+        write_json(folder.images, to_json(described(found, Path(dataset))))
+    elif known is not None and (known.sha256, known.files) != (found.sha256, found.files):
         raise InvalidValueError(
             f"{folder.path}: expected the images that it began with in {dataset}, found others ({known.files:,} "
             f"files then, {found.files:,} now): put them back, or begin a new run"

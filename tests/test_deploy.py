@@ -20,8 +20,11 @@ torch = pytest.importorskip("torch")
 from eenn_rl.deploy import EarlyExitSession, confidence_of  # noqa: E402
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError  # noqa: E402
 from eenn_rl.export_onnx import export_run, exported_workload  # noqa: E402
+from eenn_rl.images import ImageForm, ImageRecord  # noqa: E402
 from eenn_rl.networks.confidence import confidence  # noqa: E402
 from eenn_rl.networks.data import Dataset, load_dataset  # noqa: E402
+from eenn_rl.run_folder import write_json  # noqa: E402
+from eenn_rl.serialization import to_json  # noqa: E402
 from eenn_rl.stored_run import open_stored_run  # noqa: E402
 from eenn_rl.tables import CONFIDENCE_RULES, ConfidenceRule  # noqa: E402
 from small_run import scratch, small_run  # noqa: E402
@@ -325,3 +328,25 @@ def test_the_example_takes_no_other_runs_folder(tmp_path: Path) -> None:
     shown = example("--help")
     assert shown.returncode == 0
     assert "usage: classify.py" in shown.stdout
+
+
+NAMES = tuple(f"class <{label}>" for label in range(10))
+
+
+def test_names_of_classes_come_with_the_network(tmp_path: Path) -> None:
+    """A run on a folder of images hands its names and their form on; others, and older manifests, know none."""
+    assert EarlyExitSession(folder_of(1)).classes is None
+    run = Path(shutil.copytree(small_run(), tmp_path / "run"))
+    form = ImageForm("grey", 16, 16)
+    write_json(run / "images.json", to_json(ImageRecord("0" * 64, 80, NAMES, form)))
+    export_run(run, tmp_path / "named")
+    session = EarlyExitSession(tmp_path / "named")
+    assert session.classes == NAMES
+    assert session.manifest.image == form
+    path = tmp_path / "named" / "manifest.json"
+    data = json.loads(path.read_text())
+    write_json(path, {key: value for key, value in data.items() if key not in ("classes", "image")})
+    assert EarlyExitSession(tmp_path / "named").classes is None
+    write_json(path, {**data, "classes": ["cat", "dog"]})
+    with pytest.raises(InputFileError, match=r"manifest.json: classes must be 10 names, found \('cat', 'dog'\)"):
+        EarlyExitSession(tmp_path / "named")

@@ -18,6 +18,7 @@ from eenn_rl.architecture_file import architecture_from_json
 from eenn_rl.cost import CostReport, ExitCost, LayerCost, Span, StageCost
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.hardware import load_accelerator
+from eenn_rl.images import ImageForm, ImageRecord
 from eenn_rl.objective import VIOLATIONS
 from eenn_rl.report import Format, write_report
 from eenn_rl.report.drawing import INK, STYLES, Dot, Drawing, Line, Rect, Text
@@ -466,6 +467,18 @@ def test_only_measured_tables_are_called_measured(samples: int, notes: str, told
     """Tables guessed from a training-free score are told as what they are."""
     tables = {"dataset": "digits", "confidence_rule": "margin", "independent_samples": samples, "notes": notes}
     assert told in provenance(replace(gather(small_run()), tables=tables), "r0")
+
+
+def test_names_of_classes_are_told() -> None:
+    """Of a user's own images, in one line, with how a file became pixels; names are text, and no more than 20."""
+    run = gather(small_run())
+    assert "Images: " not in provenance(run, "r0")
+    for count, told in ((2, "in 2 classes (&lt;0&gt;, &lt;1&gt;), grey"), (30, "&lt;19&gt; and 10 more), grey")):
+        names = tuple(f"<{number}>" for number in range(count))
+        text = provenance(replace(run, images=ImageRecord("", 1234, names, ImageForm("grey", 24, 20))), "r0")
+        assert f"{told}, brought to 24x20 (bilinear, nothing cropped)." in text
+        assert "Images: 1,234 files" in text
+    assert "Images: " not in provenance(replace(run, images=ImageRecord("", 1234)), "r0")
 
 
 def test_a_search_without_a_policy_says_so() -> None:

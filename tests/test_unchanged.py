@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from eenn_rl.cli import main
-from eenn_rl.errors import InputFileError
+from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.results import Results, StaticResult
 from eenn_rl.run_folder import RunFolder, write_json
 from eenn_rl.serialization import to_json
@@ -179,3 +179,20 @@ def test_a_run_from_before_goes_on_with_the_images_it_finds(tmp_path: Path) -> N
     assert not folder.images.exists()
     check_images(folder, str(photos))
     assert json.loads(folder.images.read_text())["files"] == 80
+
+
+def test_a_run_keeps_the_names_of_its_classes_and_how_files_become_pixels(tmp_path: Path) -> None:
+    """In the order of labels, and without a path; what a run from before kept, the fingerprint alone, is completed."""
+    photos, folder = make_folder(tmp_path / "photos", ("dog", "Cat"), size=70), RunFolder(tmp_path)
+    check_images(folder, str(photos))
+    whole = json.loads(folder.images.read_text())
+    assert whole["classes"] == ["Cat", "dog"]
+    assert whole["image"] == {"colour": "rgb", "height": 32, "width": 32, "resize": "bilinear", "crop": "none"}
+    assert str(tmp_path) not in folder.images.read_text()
+    before = {name: whole[name] for name in ("sha256", "files")}
+    write_json(folder.images, before)
+    check_images(folder, str(photos))
+    assert json.loads(folder.images.read_text()) == whole
+    write_json(folder.images, {**before, "files": 81})
+    with pytest.raises(InvalidValueError, match=r"found others \(81 files then, 80 now\)"):
+        check_images(folder, str(photos))

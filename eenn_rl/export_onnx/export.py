@@ -27,6 +27,7 @@ from eenn_rl.export_onnx.manifest import (
 )
 from eenn_rl.export_onnx.stages import Normalisation, StageGraphs, stage_graphs
 from eenn_rl.hardware import AcceleratorSpec
+from eenn_rl.images import ImageForm
 from eenn_rl.integers import activation_range
 from eenn_rl.problem import dataset_of
 from eenn_rl.results import Verified
@@ -53,6 +54,8 @@ class Deployment:
     cost: CostReport | None = None
     verified: Verified | None = None
     weights_sha256: str = ""
+    classes: tuple[str, ...] | None = None
+    image: ImageForm | None = None
 
 
 def export_network(architecture: Architecture, network: "Network", deployment: Deployment, folder: Path) -> Manifest:
@@ -167,6 +170,8 @@ def _manifest(
         dataset=deployment.dataset,
         versions={**current_versions(), "onnx": onnx_version},
         weights_sha256=deployment.weights_sha256,
+        classes=deployment.classes,
+        image=deployment.image,
     )
 
 
@@ -235,6 +240,8 @@ def export_run(run: Path, folder: Path, architecture: int = 1) -> Manifest:
         cost=_cost_or_none(stored, network_architecture),
         verified=verified,
         weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        classes=stored.images.classes if stored.images else None,
+        image=stored.images.image if stored.images else None,
     )
     return export_network(network_architecture, network, deployment, folder)
 

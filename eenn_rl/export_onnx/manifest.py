@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from eenn_rl.errors import InputFileError, InvalidValueError, check
 from eenn_rl.hardware import AcceleratorSpec
+from eenn_rl.images import ImageForm
 from eenn_rl.serialization import from_json, read_json
 from eenn_rl.tables import ConfidenceRule
 
@@ -134,12 +135,18 @@ class Manifest:
     dataset: str
     versions: dict[str, str]
     weights_sha256: str
+    classes: tuple[str, ...] | None = None
+    """Names of the classes in the order of labels; None where they have none, or the export is an older one."""
+    image: ImageForm | None = None
+    """How a file of the user's images became pixels; None likewise."""
 
     def __post_init__(self) -> None:
         check(self.format == FORMAT, "format", self.format, repr(FORMAT))
         check(len(self.stages) >= 1, "stages", len(self.stages), "at least one")
         check(self.num_classes >= 2, "num_classes", self.num_classes, "at least 2")
         check(self.stages[-1].threshold == 0, "threshold of the last stage", self.stages[-1].threshold, "0")
+        if self.classes is not None:
+            check(len(self.classes) == self.num_classes, "classes", self.classes, f"{self.num_classes} names")
         if self.accelerator is not None:
             last = len(self.accelerator.allocations) - 1
             for core in (core for stage in self.stages for core in (stage.core, stage.branch_core)):

@@ -4,13 +4,14 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from eenn_rl.errors import InputFileError
+from eenn_rl.images import ImageForm, ImageRecord
 from eenn_rl.networks.settings import DATASETS
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -97,7 +98,7 @@ def _holds_grey(file: Path) -> bool:
 
 
 def _format(path: Path, classes: list[str]) -> tuple[str, tuple[int, int]]:
-    """("L" or "RGB", (width, height)) that every image is brought to: RGB where any has colour, the size of the first."""
+    """("L" or "RGB", (width, height)) of all images: RGB where any has colour, as large as the first."""
     first = _files(path / "train" / classes[0])[0]
     with _opened(first) as image:
         size = image.size if max(image.size) <= LARGEST else (REDUCED, REDUCED)
@@ -115,7 +116,14 @@ def form_of(path: Path) -> tuple[tuple[int, int, int], int]:
     return (1 if mode == "L" else 3, height, width), len(classes)
 
 
-def fingerprint_of(name: str) -> dict[str, Any] | None:
+def described(record: ImageRecord, path: Path) -> ImageRecord:
+    """`record` with the names of the classes in the folder `path`, and how its images become pixels."""
+    (channels, height, width), _ = form_of(path)
+    form = ImageForm("grey" if channels == 1 else "rgb", height, width)
+    return replace(record, classes=tuple(_classes(path / "train")), image=form)
+
+
+def fingerprint_of(name: str) -> ImageRecord | None:
     """SHA-256 over the names and contents of all images in the folder `name`, and how many; None where none is here.
 
     Of the files, not of their pixels: what decodes them may differ in the last bit on another machine.
@@ -129,7 +137,7 @@ def fingerprint_of(name: str) -> dict[str, Any] | None:
             digest.update(f"{file.relative_to(path).as_posix()} {len(content)}\n".encode())
             digest.update(content)
             count += 1
-    return {"sha256": digest.hexdigest(), "files": count}
+    return ImageRecord(digest.hexdigest(), count)
 
 
 def _content(file: Path) -> bytes:

@@ -14,6 +14,7 @@ from eenn_rl.broken import nothing_found
 from eenn_rl.cost import CostReport, Span
 from eenn_rl.errors import EennError, InputFileError
 from eenn_rl.hardware import AcceleratorSpec
+from eenn_rl.images import ImageRecord
 from eenn_rl.levels import LEVEL_EDGES
 from eenn_rl.logged_run import Baselines, logged_baselines
 from eenn_rl.npz import read_arrays
@@ -89,6 +90,7 @@ class RunReport:
     fingerprint: str
     results: Results | None
     cards: tuple[Card, ...]
+    images: ImageRecord | None = None
 
     @property
     def reference(self) -> str:
@@ -137,6 +139,7 @@ def gather(path: Path) -> RunReport:
         fingerprint=meta.fingerprint,
         results=run.results,
         cards=_cards(run),
+        images=run.images,
     )
 
 

@@ -19,6 +19,7 @@ def provenance(run: RunReport, prefix: str) -> Markup:
         _made_by(run),
         tag("p", _settings(run)),
         tag("p", "Every logged episode again, bit by bit: ", tag("code", f"eenn-rl replay {run.log}")),
+        _images(run),
         _estimator(run),
         tag("h3", f"Accelerator: {accelerator.name}"),
         tag("p", accelerator.description.rstrip("."), ". Source: ", accelerator.source or "not stated"),
@@ -42,6 +43,12 @@ def _settings(run: RunReport) -> str:
     changed = [f"{name} {value}" for name, value in _flat(run.config) if defaults.get(name) != value]
     seeds = ", ".join(f"{name} {value}" for name, value in run.seeds.items())
     return f"Settings other than the defaults: {', '.join(changed) or 'none'}. Seeds: {seeds or 'none logged'}."
+
+
+def _images(run: RunReport) -> Markup:
+    """The user's own images; nothing for data sets that have a name."""
+    told = run.images.told() if run.images else ""
+    return tag("p", told) if told else Markup("")
 
 
 def _cores(accelerator: AcceleratorSpec) -> list[tuple[str, ...]]:
