@@ -1,5 +1,6 @@
 """A log as a Minari data set (https://minari.farama.org): the field's format for logged episodes."""
 
+import re
 import shutil
 from importlib import import_module
 from importlib.metadata import version
@@ -10,7 +11,7 @@ import numpy as np
 
 from eenn_rl.errors import InputFileError, MissingDependencyError
 from eenn_rl.progress import Progress
-from eenn_rl.replay import environment, final_observations
+from eenn_rl.replay import environment, final_observations, registered_as
 from eenn_rl.trajectory import TrajectoryLog
 from eenn_rl.trajectory.rows import Rows
 
@@ -22,7 +23,8 @@ def write_minari(log: TrajectoryLog, target: Path, progress: Progress) -> int:
     """Write every episode of `log` to the folder `target`, for ``minari.MinariDataset(target)``; returns their number.
 
     The observation after the last action, which a log does not hold, comes from the environment. Infos hold
-    `action_masks` bool [T + 1, actions]; episode metadata hold what the architecture is worth.
+    `action_masks` bool [T + 1, actions], and `feasible`, `accuracy` and `elp` [T + 1], which are known at the end alone
+    (False and NaN before it); episode metadata hold all that the architecture is worth.
     """
     target = target.absolute()  # minari joins a relative path with itself
     storage_type, buffer_type = _minari()
@@ -31,7 +33,8 @@ def write_minari(log: TrajectoryLog, target: Path, progress: Progress) -> int:
     shutil.rmtree(unfinished, ignore_errors=True)
     progress.phase("export minari", len(log))
     try:
-        storage = storage_type.new(unfinished, *_spaces(problem.layout), jpeg_encoding=False)
+        spec = _spec(registered_as(problem, log.meta))
+        storage = storage_type.new(unfinished, *_spaces(problem.layout), env_spec=spec, jpeg_encoding=False)
         storage.update_metadata(_metadata(log))
         done = 0
         for rows in log.blocks(BLOCK):
@@ -64,16 +67,23 @@ def _spaces(layout: Any) -> tuple[Any, Any]:
     return gymnasium.spaces.Box(low, high, dtype=np.float32), gymnasium.spaces.Discrete(layout.actions)
 
 
+def _spec(registered: str | None) -> Any:
+    """How Gymnasium makes the environment of that id; None for a problem that no id stands for."""
+    import gymnasium
+
+    return gymnasium.spec(registered) if registered else None
+
+
 def _metadata(log: TrajectoryLog) -> dict[str, Any]:
     meta = log.meta
     return {
-        "dataset_id": f"eenn_rl/{log.path.resolve().parent.name or 'log'}-v0".replace(" ", "_"),
+        "dataset_id": f"eenn_rl/{re.sub(r'[^A-Za-z0-9_.-]', '_', log.path.resolve().parent.name) or 'log'}-v0",
         "minari_version": version("minari"),
         "algorithm_name": str((meta.config.get("search") or {}).get("agent", ""))
         if isinstance(meta.config, dict)
         else "",
         "description": "Episodes of eenn_rl/EENN-v0: early-exit networks designed decision by decision. "
-        "infos/action_masks are the legal actions.",
+        "infos/action_masks are the legal actions; feasible, accuracy and elp stand at the end of an episode.",
         "code_permalink": "",
     }
 
@@ -94,10 +104,19 @@ def _buffers(make: Any, rows: Rows, finals: np.ndarray[Any, Any], first: int) ->
                 rewards=rows.steps["rewards"][part],
                 terminations=np.arange(length) == length - 1,
                 truncations=np.zeros(length, np.bool_),
-                infos={"action_masks": np.concatenate([masks, np.zeros_like(masks[:1])])},
+                infos={"action_masks": np.concatenate([masks, np.zeros_like(masks[:1])]), **_ends(rows, i, length)},
             )
         )
     return buffers
+
+
+def _ends(rows: Rows, i: int, length: int) -> dict[str, np.ndarray[Any, Any]]:
+    """What the environment says of episode `i` with its last step, for each observation."""
+    found = {"feasible": np.zeros(length + 1, np.bool_)}
+    found |= {name: np.full(length + 1, np.nan) for name in ("accuracy", "elp")}
+    for name, values in found.items():
+        values[-1] = rows.episodes[name][i]
+    return found
 
 
 def _episode_metadata(rows: Rows) -> list[dict[str, Any]]:

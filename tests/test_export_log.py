@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,11 @@ import numpy as np
 import pytest
 
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError, MissingDependencyError
+from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.export_log import export_log
 from eenn_rl.log_table import table
+from eenn_rl.replay import environment, registered_as
 from eenn_rl.trajectory import TrajectoryWriter, open_log
 from logged_problem import make_evaluator, write_log
 
@@ -114,12 +118,68 @@ def test_minari_loads_and_iterates_the_episodes(run: Path, tmp_path: Path, evalu
             assert np.array_equal(episode.rewards, logged.rewards)
             assert episode.terminations.tolist() == [False] * (len(logged.actions) - 1) + [True]
             assert not episode.truncations.any()
+            assert episode.infos["feasible"].tolist() == [False] * len(logged.actions) + [logged.feasible]
+            for name in ("accuracy", "elp"):
+                assert np.isnan(episode.infos[name][:-1]).all()
+                assert episode.infos[name][-1] == getattr(logged, name)
             env.reset()
             for action in logged.actions:
                 *_, info = env.step(np.array([action]))
             assert np.array_equal(episode.observations[-1], info["final_obs"][0])
     assert found.storage.get_episode_metadata([3])
     assert not (tmp_path / ".set.unfinished").exists()
+
+
+def test_minari_knows_the_environment_where_an_id_stands_for_it(run: Path, tmp_path: Path) -> None:
+    """Of the package's default problem it makes it again, and rewards are those logged; of any other it knows none."""
+    minari = pytest.importorskip("minari", reason="minari is an optional extra")
+    from eenn_envs.default import default_evaluator
+
+    write_log(tmp_path / "trajectories.h5", default_evaluator(), 3)
+    export_log(tmp_path / "trajectories.h5", "minari", tmp_path / "default")
+    found = minari.MinariDataset(tmp_path / "default")
+    env = found.recover_environment()
+    for episode in found.iterate_episodes():
+        env.reset()
+        told = [env.step(action) for action in episode.actions]
+        assert [step[1] for step in told] == episode.rewards.tolist()
+        assert told[-1][4]["elp"] == episode.infos["elp"][-1]
+    export_log(run, "minari", tmp_path / "other")
+    assert minari.MinariDataset(tmp_path / "other").env_spec is None
+
+
+def test_another_problem_is_not_the_registered_environments(tmp_path: Path) -> None:
+    """Another objective, space or way of tuning thresholds, or other costs of the static networks."""
+    from eenn_envs.default import default_evaluator
+
+    default = default_evaluator()
+    space, backend, estimator, objective = default.space, default.backend, default.estimator, default.objective
+    others = {
+        "same": default,
+        "objective": Evaluator(space, backend, estimator, replace(objective, overhead=0.5)),
+        "space": Evaluator(replace(space, bits=(4, 8)), backend, estimator, objective),
+        "thresholds": Evaluator(space, backend, Estimator(estimator.tables, "global"), objective),
+    }
+    found = {}
+    for name, evaluator in others.items():
+        write_log(tmp_path / name, evaluator, 0)
+        with open_log(tmp_path / name) as log:
+            found[name] = registered_as(environment(log.meta, log.path), log.meta)
+            dear = {name: {**told, "energy_j": 1.01 * told["energy_j"]} for name, told in log.meta.baselines.items()}
+            assert registered_as(environment(log.meta, log.path), replace(log.meta, baselines=dear)) is None
+    assert found == {"same": "eenn_rl/EENN-v0", "objective": None, "space": None, "thresholds": None}
+
+
+def test_minari_finds_it_by_name(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Placed as the documentation says; whatever the run folder is called, the name is one of Minari's."""
+    minari = pytest.importorskip("minari", reason="minari is an optional extra")
+    source = Path(shutil.copytree(run, tmp_path / "my run (2), b=8"))
+    place = tmp_path / "sets" / "eenn_rl" / "my_run__2___b_8-v0"
+    place.mkdir(parents=True)
+    assert export_log(source, "minari", place / "data") == EPISODES
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "sets"))
+    assert minari.load_dataset("eenn_rl/my_run__2___b_8-v0").total_episodes == EPISODES
+    assert list(minari.list_local_datasets()) == ["eenn_rl/my_run__2___b_8-v0"]
 
 
 def test_minari_takes_a_relative_path(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

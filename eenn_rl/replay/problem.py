@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, make_dataclass, replace
+from math import isclose
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
 import numpy as np
 
 from eenn_rl.backbone import Backbone
+from eenn_rl.config import RunConfig
 from eenn_rl.errors import InputFileError
 from eenn_rl.estimator import Estimator
 from eenn_rl.evaluation import Evaluation
@@ -175,3 +177,33 @@ def environment(meta: RunMeta, path: Path) -> "Problem":
     from eenn_envs.core import Problem
 
     return Problem(rebuild(meta, path), rebuild_layout(meta, path))
+
+
+def registered_as(problem: "Problem", meta: RunMeta) -> str | None:
+    """The id by which Gymnasium makes the environment of a log as it is, without arguments; None where none does.
+
+    It is the same where space, objective, tables, thresholds and layout are those of the package's default problem, and
+    the installed backend costs the static networks as they were logged.
+    """
+    from eenn_envs.default import default_evaluator
+    from eenn_envs.layout import layout_for
+    from eenn_envs.registration import ENV_ID
+
+    default = default_evaluator()
+    same = _told(problem.evaluator) == _told(default) and problem.layout == layout_for(default.space)
+    costs = same and meta.backend.get("name") == RunConfig().backend and _same_costs(meta.baselines, baselines(default))
+    return ENV_ID if costs else None
+
+
+def _told(evaluator: Evaluator) -> tuple[Any, ...]:
+    """What two evaluators must share to give one reward."""
+    space, estimator = evaluator.space, evaluator.estimator
+    choices = (space.backbone, space.accelerator, space.branches, space.bits, space.max_exits)
+    return *choices, evaluator.objective, estimator.tables.fingerprint, estimator.mode
+
+
+def _same_costs(logged: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
+    return all(
+        isclose(float(logged[network][name]), here[network][name], rel_tol=1e-9)
+        for network in here for name in ("accuracy", "energy_j", "latency_s")
+    )  # fmt: skip
