@@ -4,8 +4,9 @@ Everything here works on many architectures at once, element by element and exit
 a batch gives each architecture exactly what it would get alone, to the last bit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import ceil, inf, isfinite, log, sqrt
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -58,6 +59,10 @@ class Objective:
     def __post_init__(self) -> None:
         names = ("elp", "energy", "latency")
         check(self.minimise in names, "objective", self.minimise, "one of " + ", ".join(names))
+        for item in fields(self)[1:]:
+            value, optional = getattr(self, item.name), item.default is None
+            known = isinstance(value, Real) or (optional and value is None)
+            check(known, item.name, value, "a number, or none" if optional else "a number")
         check(0 <= self.accuracy_tolerance <= 1, "accuracy_tolerance", self.accuracy_tolerance, "between 0 and 1")
         check(0 <= self.overhead < inf, "overhead", self.overhead, "a finite number of at least 0")
         for field in ("deadline_s", "memory_bytes"):

@@ -282,6 +282,71 @@ def test_reset_options_change_the_preference(evaluator: Synthetic) -> None:
         env.reset(options={"acuracy_tolerance": 0.1})
 
 
+OPTIONS = {"accuracy_tolerance": 0.5, "overhead": 5.0, "minimise": "latency"}
+
+
+def test_reset_options_mean_the_same_to_every_face(evaluator: Synthetic) -> None:
+    """Observations and rewards of the vector environments are the single one's, from that reset on."""
+    single, vector = EENNEnv(evaluator), EENNVectorEnv([evaluator, evaluator], num_envs=3)
+    theirs = SB3VecEnv(EENNVectorEnv(evaluator, num_envs=3))
+    theirs.set_options(OPTIONS)
+    alone, before = single.reset(options=OPTIONS)[0], vector.reset()[0]
+    rng = np.random.default_rng(3)
+    for options in (OPTIONS, None):
+        observations = vector.reset(seed=0, options=options)[0]
+        assert np.array_equal(observations, theirs.reset())
+        assert not np.array_equal(observations, before)
+        for _ in range(5):
+            over = False
+            alone = single.reset()[0]
+            while not over:
+                assert (observations == alone).all()
+                action = int(random_actions(rng, single.action_masks()[None])[0])
+                alone, reward, over, _, _ = single.step(action)
+                observations, rewards, _, _, _ = vector.step(np.full(3, action))
+                found, their_rewards, _, _ = theirs.step(np.full(3, action))
+                assert np.array_equal(observations, found)
+                assert (rewards == reward).all()
+                assert (their_rewards == reward).all()
+    assert all(each.objective == Objective(**OPTIONS) for each in vector.evaluators)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"nonsense": 1}, "unknown reset option 'nonsense': known: accuracy_tolerance, "),
+        ("hello", "reset options: expected a mapping, as {'accuracy_tolerance': 0.02}, found 'hello'"),
+        ({"accuracy_tolerance": "x"}, "accuracy_tolerance must be a number, found 'x'"),
+        ({"overhead": None}, "overhead must be a number, found None"),
+        ({"deadline_s": "x"}, "deadline_s must be a number, or none, found 'x'"),
+        ({"minimise": ["latency"]}, "objective must be one of elp, energy, latency, found ['latency']"),
+    ],
+)
+def test_reset_options_that_mean_nothing_are_one_error_everywhere(
+    evaluator: Synthetic, options: Any, words: str
+) -> None:
+    """The same words from each face; none of them changes its problem."""
+    single, vector = EENNEnv(evaluator), EENNVectorEnv(evaluator, num_envs=2)
+    theirs = SB3VecEnv(EENNVectorEnv(evaluator, num_envs=2))
+    theirs.set_options(options)
+    for reset in (lambda: single.reset(options=options), lambda: vector.reset(options=options), theirs.reset):
+        with pytest.raises(InvalidValueError) as caught:
+            reset()
+        assert words in str(caught.value)
+    assert single.evaluator is vector.evaluators[0] is evaluator
+
+
+def test_environments_that_share_a_problem_share_its_options(evaluator: Synthetic) -> None:
+    """Different ones for each are refused; a list of equal ones is as good as one."""
+    theirs = SB3VecEnv(EENNVectorEnv(evaluator, num_envs=2))
+    theirs.set_options([OPTIONS, {}])
+    with pytest.raises(InvalidValueError, match="expected the same options for all environments"):
+        theirs.reset()
+    theirs.set_options([OPTIONS, OPTIONS])
+    theirs.reset()
+    assert theirs.get_attr("evaluators")[0][0].objective == Objective(**OPTIONS)
+
+
 def test_reset_options_keep_the_time_limit() -> None:
     """A backend that hangs hangs no longer than before."""
     space = SearchSpace(make_backbone("resnet8", (1, 16, 16)), load_accelerator("quad_edge_tpu"))

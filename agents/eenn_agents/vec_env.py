@@ -8,6 +8,7 @@ import numpy.typing as npt
 from stable_baselines3.common.vec_env import VecEnv
 
 from eenn_envs.vector import EENNVectorEnv
+from eenn_rl.errors import InvalidValueError
 
 Indices = None | int | Iterable[int]
 
@@ -21,10 +22,24 @@ class SB3VecEnv(VecEnv):
         super().__init__(environment.num_envs, environment.single_observation_space, environment.single_action_space)
 
     def reset(self) -> npt.NDArray[np.float32]:
-        """Begin every episode anew."""
-        observations, _ = self._environment.reset()
+        """Begin every episode anew, by what `set_options` asked for."""
+        observations, _ = self._environment.reset(options=self._shared_options())
         self.reset_infos = [{} for _ in range(self.num_envs)]
+        self._reset_seeds()
+        self._reset_options()
         return observations
+
+    def _shared_options(self) -> Any:
+        """The options that `set_options` was given, which must be one for all environments."""
+        asked: Any = self._options
+        if not isinstance(asked, list):
+            return asked  # no mapping either: the environment says so
+        if any(options != asked[0] for options in asked):
+            raise InvalidValueError(
+                f"set_options: expected the same options for all environments, which share one problem, found "
+                f"{asked!r:.80}: give one mapping"
+            )
+        return asked[0] if asked else None
 
     def step_async(self, actions: npt.NDArray[np.int64]) -> None:
         """Keep `actions` for `step_wait`."""

@@ -1,6 +1,5 @@
 """EENNEnv: design one early-exit network, a decision per step."""
 
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -10,8 +9,8 @@ import numpy.typing as npt
 from eenn_envs.core import EpisodeCore, Problem, whole_actions
 from eenn_envs.layout import Layout, layout_for
 from eenn_envs.outcome import evaluation_infos
+from eenn_envs.preference import with_preference
 from eenn_envs.render import describe
-from eenn_rl.errors import unknown_name
 
 if TYPE_CHECKING:
     from eenn_rl.evaluator import Evaluator
@@ -60,8 +59,9 @@ class EENNEnv(gymnasium.Env[Observation, np.int64]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin a new episode; `seed` changes nothing, since nothing here is random."""
         super().reset(seed=seed)
-        if options:
-            self._begin(_with_preference(self.evaluator, options))
+        (evaluator,) = with_preference([self.evaluator], options)
+        if evaluator is not self.evaluator:
+            self._begin(evaluator)
         self._core.reset(_ONLY)
         self._over = False
         return self._core.observations[0].copy(), {"space_size": self.evaluator.space.size}
@@ -89,11 +89,3 @@ class EENNEnv(gymnasium.Env[Observation, np.int64]):
     def render(self) -> str | None:
         """The exits decided so far, one line each, where `render_mode` is "ansi"."""
         return describe(self.evaluator.space, self._core.genomes[0]) if self.render_mode == "ansi" else None
-
-
-def _with_preference(evaluator: "Evaluator", options: dict[str, Any]) -> "Evaluator":
-    known = [field.name for field in fields(evaluator.objective)]
-    for name in options:
-        if name not in known:
-            raise unknown_name("reset option", name, known)
-    return evaluator.with_objective(replace(evaluator.objective, **options))

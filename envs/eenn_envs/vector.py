@@ -10,6 +10,7 @@ import numpy.typing as npt
 from eenn_envs.core import EpisodeCore, Indices, Problem, whole_actions
 from eenn_envs.layout import Layout, layout_for
 from eenn_envs.outcome import evaluation_infos
+from eenn_envs.preference import with_preference
 
 if TYPE_CHECKING:
     from eenn_rl.evaluator import Evaluator
@@ -47,15 +48,22 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
         self.single_observation_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, num_envs)
-        problems = [Problem(evaluator, self.layout) for evaluator in self.evaluators]
-        self._core = EpisodeCore(problems, np.arange(num_envs) % len(problems))
         self._all: Indices = np.arange(num_envs)
+        self._begin(self.evaluators)
+
+    def _begin(self, evaluators: "tuple[Evaluator, ...]") -> None:
+        self.evaluators = evaluators
+        problems = [Problem(evaluator, self.layout) for evaluator in evaluators]
+        self._core = EpisodeCore(problems, self._all % len(problems))
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-        """Begin every episode anew; nothing here is random, and no options are taken."""
+        """Begin every episode anew; nothing here is random. `options` set fields of `Objective`, as in `EENNEnv`."""
         super().reset(seed=seed if isinstance(seed, int) else None, options=options)
+        evaluators = with_preference(self.evaluators, options)
+        if evaluators != self.evaluators:
+            self._begin(evaluators)
         self._core.reset(self._all)
         return self.observations(), {}
 
