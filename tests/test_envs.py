@@ -206,7 +206,10 @@ def test_same_actions_same_rewards(evaluator: Synthetic) -> None:
 STRANGE = (10**30, -(10**30), 2**63, 2.5, np.float32(0.5), np.nan, np.inf, None, "a", np.uint64(2**64 - 1))
 
 
-@pytest.mark.parametrize("action", [-1, 10_000, 35, *STRANGE])
+SHAPES = ([1, 2], [], np.zeros((2, 2), int), [1, [2]], {"a": 1})
+
+
+@pytest.mark.parametrize("action", [-1, 10_000, 35, *STRANGE, *SHAPES])
 def test_invalid_action_ends_with_the_lowest_reward(evaluator: Synthetic, action: Any) -> None:
     """An illegal action never raises: it ends the episode with the lowest reward and says so."""
     env = EENNEnv(evaluator)
@@ -227,6 +230,26 @@ def test_strange_actions_end_only_their_own_episode(evaluator: Synthetic) -> Non
     assert over.tolist() == [False] + [True] * len(STRANGE)
     assert infos["final_info"]["invalid_action"][1:].all()
     assert (rewards[1:] == evaluator.objective.lowest_reward).all()
+
+
+@pytest.mark.parametrize("actions", [np.array([0]), np.array([0, 1, 2]), 0, [], [[0, 1], [0, 1]], [0, [1, 2]], None])
+def test_as_many_actions_as_environments(evaluator: Synthetic, actions: Any) -> None:
+    """Fewer or more are refused in one line, and no episode goes on."""
+    vector = EENNVectorEnv(evaluator, num_envs=2)
+    before, _ = vector.reset()
+    for step in (vector.step, SB3VecEnv(vector).step):
+        with pytest.raises(InvalidValueError, match=r"^actions: expected 2, one for each environment, found "):
+            step(actions)
+    assert np.array_equal(vector.observations(), before)
+
+
+def test_there_is_something_to_vectorise(evaluator: Synthetic) -> None:
+    """No evaluator, and no environment, are refused in one line each."""
+    with pytest.raises(InvalidValueError, match=r"^evaluators must be one evaluator, or several, found \[\]"):
+        EENNVectorEnv([], num_envs=2)
+    for count in (0, -1, 1.5, "2", None):
+        with pytest.raises(InvalidValueError, match=f"^num_envs must be a whole number of at least 1, found {count!r}"):
+            EENNVectorEnv(evaluator, num_envs=count)
 
 
 @pytest.mark.parametrize("kind", [int, np.int8, np.uint64, np.float64, np.array, lambda action: np.array([action])])

@@ -27,8 +27,14 @@ INVALID = -1
 
 
 def whole_actions(actions: Any) -> npt.NDArray[np.integer]:
-    """`actions` of any kind as integers, [n]; `INVALID` for what is no whole number, or none of 64 bits."""
-    found = np.asarray(actions)
+    """`actions` of any kind as integers, [n]; `INVALID` for what is no whole number, or none of 64 bits.
+
+    Lists of different lengths are no array of actions, and so a single `INVALID`.
+    """
+    try:
+        found = np.asarray(actions)
+    except ValueError:
+        return np.full(1, INVALID)
     if found.dtype.kind in "iu":
         return found.reshape(-1)
     return np.array([_whole(action) for action in found.reshape(-1).tolist()], np.int64)

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from eenn_envs.core import EpisodeCore, Problem, whole_actions
+from eenn_envs.core import INVALID, EpisodeCore, Problem, whole_actions
 from eenn_envs.layout import Layout, layout_for
 from eenn_envs.outcome import evaluation_infos
 from eenn_envs.preference import with_preference
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Observation = npt.NDArray[np.float32]
 _ONLY = np.zeros(1, np.intp)
+_NO_ACTION = np.full(1, INVALID)
 
 
 class EENNEnv(gymnasium.Env[Observation, np.int64]):
@@ -26,8 +27,8 @@ class EENNEnv(gymnasium.Env[Observation, np.int64]):
     fixed). Actions, observation and their ranges: `eenn_envs.layout.Layout`. `action_masks()` says which actions are
     legal; it is never empty while an episode is under way. The reward is 0 until the end, then the evaluation's; the
     last `info` holds its terms, and ``info["genome"]`` what was built. An action that is not legal does not raise: it
-    ends the episode with the lowest reward and ``info["invalid_action"]``, as do integers of any size and what is no
-    whole number.
+    ends the episode with the lowest reward and ``info["invalid_action"]``, as do integers of any size and what is not
+    one whole number.
 
     Without an `evaluator` it is the package's default problem (handwritten digits, ResNet-8, four Edge-TPU-like
     cores). `reset(options=...)` may set any field of `Objective` for the episodes from then on.
@@ -70,7 +71,8 @@ class EENNEnv(gymnasium.Env[Observation, np.int64]):
         """Take one decision; see the class."""
         if self._over:
             raise gymnasium.error.ResetNeeded("expected reset() after the end of an episode, found step()")
-        completed, invalid = self._core.step(_ONLY, whole_actions(action))
+        found = whole_actions(action)
+        completed, invalid = self._core.step(_ONLY, found if len(found) == 1 else _NO_ACTION)
         self._over = bool(len(completed) or len(invalid))
         reward, info = 0.0, dict[str, Any]()
         if len(invalid):

@@ -1,6 +1,7 @@
 """EENNVectorEnv: many episodes side by side, natively; Gymnasium's vector interface."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -11,6 +12,7 @@ from eenn_envs.core import EpisodeCore, Indices, Problem, whole_actions
 from eenn_envs.layout import Layout, layout_for
 from eenn_envs.outcome import evaluation_infos
 from eenn_envs.preference import with_preference
+from eenn_rl.errors import InvalidValueError, check
 
 if TYPE_CHECKING:
     from eenn_rl.evaluator import Evaluator
@@ -39,8 +41,10 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
             from eenn_envs.default import default_evaluator
 
             evaluators = default_evaluator()
+        check(isinstance(num_envs, Integral) and num_envs >= 1, "num_envs", num_envs, "a whole number of at least 1")
         self.evaluators = tuple(evaluators) if isinstance(evaluators, Sequence) else (evaluators,)
-        self.num_envs = num_envs
+        check(len(self.evaluators) >= 1, "evaluators", evaluators, "one evaluator, or several")
+        self.num_envs = int(num_envs)
         self.render_mode = None
         self.layout = layout or layout_for(self.evaluators[0].space)
         low, high = self.layout.bounds()
@@ -87,7 +91,12 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
 
         Returns the rewards and, by environment, the info of each episode that ended.
         """
-        completed, invalid = self._core.step(self._all, whole_actions(actions))
+        found = whole_actions(actions)
+        if len(found) != self.num_envs:
+            raise InvalidValueError(
+                f"actions: expected {self.num_envs}, one for each environment, found {actions!r:.80}"
+            )
+        completed, invalid = self._core.step(self._all, found)
         rewards = np.zeros(self.num_envs)
         ends: Ends = {}
         for number, evaluator in enumerate(self.evaluators):
