@@ -4,7 +4,7 @@ Each field is a setting, its default, its help and its command-line flag; the wh
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,16 @@ class RunConfig:
         check(self.backend_workers >= 1, "backend_workers", self.backend_workers, "at least 1")
         check(self.workers >= 1, "workers", self.workers, "at least 1")
         check(self.threads >= 1, "threads", self.threads, "at least 1")
+        _check_groups(self)
+
+
+def _check_groups(config: RunConfig) -> None:
+    """Refuse what is no group of settings where one belongs, as RunConfig(objective="latency")."""
+    for item in fields(config):
+        kind = item.default_factory
+        if isinstance(kind, type):
+            value, wanted = getattr(config, item.name), f"{kind.__module__}.{kind.__name__}"
+            check(isinstance(value, kind), item.name, value, f"of type {wanted}")
 
 
 PROBLEM_FIELDS = (

@@ -20,6 +20,7 @@ from eenn_rl.space import SearchSpace
 from eenn_rl.tables import AccuracyTables
 from eenn_rl.testing.spot_check import spot_check
 from eenn_rl.workers import parallel
+from eenn_rl.zoo import make_backbone
 
 if TYPE_CHECKING:
     from eenn_rl.networks.data import Dataset
@@ -49,28 +50,36 @@ def given_tables(config: RunConfig) -> AccuracyTables | None:
     if config.tables == SHIPPED:
         return _of_asked_rule(shipped_tables(config.dataset, config.backbone), config)
     tables = _of_asked_rule(AccuracyTables.load(Path(config.tables)), config)
-    if tables.backbone.name != config.backbone:
-        raise InputFileError(
-            f"{config.tables}: expected tables of backbone {config.backbone!r}, found those of "
-            f"{tables.backbone.name!r}: give --backbone {tables.backbone.name}"
-        )
-    _check_data(tables, config)
+    _check_backbone(tables, config, config.tables)
+    _check_data(tables, config, config.tables)
     return tables
 
 
-def _check_data(tables: AccuracyTables, config: RunConfig) -> None:
+def _check_backbone(tables: AccuracyTables, config: RunConfig, source: str) -> None:
+    """Refuse tables of another backbone; a user's own may have a name of its own."""
+    found, name = tables.backbone, config.backbone
+    if ":" in name and found.name != name:
+        name = make_backbone(name, found.input_shape, found.num_classes).name
+    if found.name != name:
+        raise InputFileError(
+            f"{source}: expected tables of backbone {config.backbone!r}, found those of {found.name!r}: give "
+            f"--backbone {found.name}, or other tables"
+        )
+
+
+def _check_data(tables: AccuracyTables, config: RunConfig, source: str) -> None:
     """Refuse tables that were measured on other images than those of the configuration."""
     name = config.dataset if config.dataset in DATASETS else Path(config.dataset).resolve().name
     if name != tables.dataset:
         raise InputFileError(
-            f"{config.tables}: expected tables of data set {name!r}, found those of {tables.dataset!r}: give "
+            f"{source}: expected tables of data set {name!r}, found those of {tables.dataset!r}: give "
             f"--dataset as they were measured on, or other tables"
         )
     form = data_form(config.dataset)
     measured = (tables.backbone.input_shape, tables.backbone.num_classes)
     if form not in (None, measured):
         raise InputFileError(
-            f"{config.tables}: expected tables of {form_text(*form)}, as in --dataset {config.dataset}, found those "
+            f"{source}: expected tables of {form_text(*form)}, as in --dataset {config.dataset}, found those "
             f"of {form_text(*measured)}: give --dataset as they were measured on, or other tables"
         )
 
@@ -98,10 +107,11 @@ def on_data_of_tables(config: RunConfig) -> RunConfig:
 
 def _of_asked_rule(tables: AccuracyTables, config: RunConfig) -> AccuracyTables:
     """`tables`, whose confidences were measured by one rule; refused where another one was asked for."""
+    source = f"--tables {config.tables}" if config.tables else "the accuracy tables"
     if config.confidence_rule not in (RunConfig.confidence_rule, tables.confidence_rule):
         raise InvalidValueError(
             f"--confidence-rule {config.confidence_rule}: expected {tables.confidence_rule}, by which the confidences "
-            f"in --tables {config.tables} were measured: leave that option out, or --tables, to measure anew"
+            f"in {source} were measured: leave that option out, or --tables, to measure anew"
         )
     return tables
 
@@ -167,7 +177,11 @@ def make_evaluator(config: RunConfig, tables: AccuracyTables, run: RunFolder | N
     """The evaluator of the problem that `config` describes, with accuracies from `tables`.
 
     The folder `run` keeps what a slow backend says, where `config` names no file for that, and the accelerator.
+    Raises `EennError` where `config` asks for another backbone, other data or another confidence rule than those of
+    `tables`, but where they are the tables of `run`; its default data set stands for that of the tables.
     """
+    if run is None:
+        _check_asked(tables, config)
     for what, wanted, measured in (
         ("branches", config.branches, tables.branches),
         ("bits", config.bits, tables.bits),
@@ -185,6 +199,15 @@ def make_evaluator(config: RunConfig, tables: AccuracyTables, run: RunFolder | N
     limit_s, kept = config.backend_limit_s, run.costs if run else None
     backend = practical(config.backend, made, accelerator, memo, config.backend_workers, limit_s, kept)
     return Evaluator(space, backend, Estimator(tables, config.thresholds), config.objective, limit_s)
+
+
+def _check_asked(tables: AccuracyTables, config: RunConfig) -> None:
+    """Refuse tables handed over for another problem; who leaves the data set out takes that of the tables."""
+    source = "the accuracy tables"
+    _of_asked_rule(tables, config)
+    _check_backbone(tables, config, source)
+    if config.dataset != RunConfig.dataset:
+        _check_data(tables, config, source)
 
 
 def broken_promises(config: RunConfig, space: SearchSpace) -> list[str]:

@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from eenn_rl.cli import main
+from eenn_rl.config import RunConfig
+from eenn_rl.errors import EennError
+from eenn_rl.problem import make_evaluator
+from eenn_rl.tables import AccuracyTables
 from eenn_rl.trajectory import open_log
 from eenn_rl.zoo import make_backbone
 from logged_problem import random_tables
@@ -48,6 +52,42 @@ def test_tables_of_other_data_are_refused(
     assert "expected tables of images of 3x16x16 in 2 classes" in line
     assert "found those of images of 1x16x16 in 10 classes" in line
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_evaluator_is_made_of_tables_of_its_own_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In Python as on the command line; who names no data set takes that of the tables."""
+    monkeypatch.chdir(tmp_path)
+    make_folder(tmp_path / "photos", size=16)
+    tables = AccuracyTables.load(tables_of(tmp_path / "tables.npz", "digits"))
+    namesake = replace(tables, dataset="photos")
+    refusals = [
+        (RunConfig(backbone="resnet20"), tables, "expected tables of backbone 'resnet20', found those of 'resnet8'"),
+        (RunConfig(dataset="cifar10"), tables, "expected tables of data set 'cifar10', found those of 'digits'"),
+        (RunConfig(dataset="photos"), namesake, "expected tables of images of 3x16x16 in 2 classes"),
+        (RunConfig(confidence_rule="margin"), tables, "expected max_softmax, by which the confidences in the accuracy"),
+    ]
+    for config, given, words in refusals:
+        with pytest.raises(EennError, match=words):
+            make_evaluator(config, given)
+    assert make_evaluator(RunConfig(), namesake).estimator.tables is namesake
+    line = refused(capsys, "propose", "--backbone", "resnet20", "--tables", "tables.npz")
+    assert line.endswith("found those of 'resnet8': give --backbone resnet8, or other tables")
+
+
+def test_a_backbone_of_ones_own_may_bear_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that returns a whole backbone is known by its module, the tables by the backbone's name."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_nets.py").write_text(
+        "from dataclasses import replace\nfrom eenn_rl.zoo import make_backbone\n"
+        "def small(*form): return replace(make_backbone('resnet8', *form), name='small')\n"
+    )
+    config = RunConfig(backbone="my_nets:small")
+    tables = random_tables(make_backbone("my_nets:small", (1, 16, 16)))
+    assert make_evaluator(config, tables).space.backbone.name == "small"
+    with pytest.raises(EennError, match="expected tables of backbone 'my_nets:small', found those of 'resnet8'"):
+        make_evaluator(config, random_tables(make_backbone("resnet8", (1, 16, 16))))
 
 
 @pytest.mark.parametrize(("dataset", "shape"), [("cifar10", (3, 32, 32)), ("somewhere else", (1, 16, 16))])

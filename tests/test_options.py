@@ -7,6 +7,8 @@ from typing import Any, Literal
 import pytest
 
 from eenn_rl.cli import main
+from eenn_rl.config import RunConfig
+from eenn_rl.errors import InvalidValueError
 from eenn_rl.options import add_options, given, group, merge, option, settings_of
 
 
@@ -82,3 +84,11 @@ def test_a_bad_value_names_what_was_expected(words: tuple[str, ...], message: st
 def test_typed_values_lie_over_stored_ones_group_by_group() -> None:
     """What the user types wins; the rest of the group stays as stored."""
     assert merge({"a": 1, "g": {"x": 1, "y": 2}}, {"g": {"y": 3}}) == {"a": 1, "g": {"x": 1, "y": 3}}
+
+
+@pytest.mark.parametrize("value", ["latency", {"minimise": "latency"}, None])
+@pytest.mark.parametrize("group", ["objective", "search", "supernet", "training"])
+def test_groups_of_settings_are_of_their_type(group: str, value: Any) -> None:
+    """Anything else is refused when a configuration is made, by the type that it wants."""
+    with pytest.raises(InvalidValueError, match=rf"^{group} must be of type eenn_rl\.\S+, found "):
+        RunConfig(**{group: value})
