@@ -180,7 +180,11 @@ class AccuracyTables:
         try:
             data = Path(path).read_bytes()
         except FileNotFoundError:
-            raise InputFileError(f"{path}: expected accuracy tables (.npz), found no file: check the path") from None
+            shipped = str(path) == "shipped"
+            hint = (
+                "eenn_rl.problem.shipped_tables(dataset, backbone) loads shipped ones" if shipped else "check the path"
+            )
+            raise InputFileError(f"{path}: expected accuracy tables (.npz), found no file: {hint}") from None
         except OSError as error:
             raise InputFileError(f"{path}: cannot be read: {error.strerror}") from None
         return cls.from_bytes(data, str(path))

@@ -1,8 +1,11 @@
 """The environment: its rules, over one episode and over many at once."""
 
+import functools
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -17,12 +20,13 @@ from eenn_envs import EENNEnv, EENNVectorEnv
 from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import actions_of, layout_for
 from eenn_envs.vector import _gathered
-from eenn_rl.errors import InvalidValueError
+from eenn_rl.errors import EennError, InvalidValueError
 from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.objective import Objective
 from eenn_rl.plugins import make_backend
+from eenn_rl.problem import shipped_tables
 from eenn_rl.space import Genomes, SearchSpace
 from eenn_rl.zoo import make_backbone
 from logged_problem import random_tables
@@ -420,6 +424,108 @@ def test_module_syntax_makes_it(evaluator: Synthetic) -> None:
     assert gymnasium.make_vec("eenn_envs:eenn_rl/EENN-v0", num_envs=3, evaluators=evaluator).num_envs == 3
 
 
+MAKERS = (gymnasium.make, functools.partial(gymnasium.make_vec, num_envs=2))
+
+
+def test_a_problem_is_made_of_its_settings(tmp_path: Path) -> None:
+    """By their names in `RunConfig`, single and vectorised; each changes what it names and nothing else."""
+    shipped_tables("cifar10", "resnet8").save(tmp_path / "tables.npz")
+    latency = Objective(minimise="latency")
+    given: list[tuple[dict[str, Any], Callable[[Evaluator], Any], Any]] = [
+        ({"accelerator": "hetero_quad", "tables": "shipped"}, lambda e: e.space.accelerator.name, "hetero_quad"),
+        ({"objective": latency}, lambda e: e.objective, latency),
+        ({"objective": {"minimise": "latency"}}, lambda e: e.objective, latency),
+        ({"dataset": "cifar10"}, lambda e: e.estimator.tables.dataset, "cifar10"),
+        ({"tables": tmp_path / "tables.npz"}, lambda e: e.estimator.tables.dataset, "cifar10"),
+        ({"bits": (4, 8), "max_exits": 2}, lambda e: (e.space.bits, e.space.max_exits), ((4, 8), 2)),
+    ]
+    for settings, looked_at, expected in given:
+        single = gymnasium.make("eenn_rl/EENN-v0", **settings).unwrapped
+        vector = gymnasium.make_vec("eenn_rl/EENN-v0", num_envs=2, **settings)
+        assert looked_at(single.evaluator) == looked_at(vector.evaluators[0]) == expected
+        assert (vector.reset()[0] == single.reset()[0]).all()
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"acelerator": "hetero_quad"}, "unknown setting of the environment 'acelerator': did you mean accelerator"),
+        ({"backbone": "resnet20"}, "no tables are shipped for data set 'digits' and backbone 'resnet20'"),
+        ({"objective": "latency"}, "objective: Input should be a dictionary or an instance of Objective"),
+        ({"max_exits": "x"}, "settings of the environment: max_exits: Input should be a valid integer"),
+        ({"seed": 3}, "unknown setting of the environment 'seed'"),
+    ],
+)
+def test_settings_that_mean_nothing_are_one_line(make: Any, settings: dict[str, Any], words: str) -> None:
+    """What is wrong with which of them."""
+    with pytest.raises(EennError, match=words):
+        make("eenn_rl/EENN-v0", **settings)
+
+
+@pytest.mark.parametrize("given", ["hetero_quad", Evaluator, 3, ["x"]])
+def test_an_evaluator_that_is_none_is_refused(given: Any) -> None:
+    """In one line, which says how to ask for a problem by its settings."""
+    for environment in (EENNEnv, EENNVectorEnv):
+        with pytest.raises(
+            InvalidValueError, match=r"^evaluators?: expected an evaluator, .* accelerator='hetero_quad'"
+        ):
+            environment(given)
+
+
+def test_an_evaluator_has_its_own_settings(evaluator: Synthetic) -> None:
+    """Others beside it are refused."""
+    for environment in (EENNEnv, EENNVectorEnv):
+        with pytest.raises(InvalidValueError, match=r"^max_exits: expected either settings .*, found both"):
+            environment(evaluator, max_exits=2)
+
+
+def test_the_vector_environment_renders_every_episode(evaluator: Synthetic) -> None:
+    """With render_mode "ansi" it gives one text for each, as single environments do; else nothing."""
+    vector, single = EENNVectorEnv(evaluator, 2, render_mode="ansi"), EENNEnv(evaluator, render_mode="ansi")
+    vector.reset()
+    single.reset()
+    vector.step(np.array([1, 0]))
+    single.step(1)
+    shown = vector.render()
+    assert shown is not None
+    assert shown[0] == single.render() != shown[1]
+    assert EENNVectorEnv(evaluator, 2).render() is None
+
+
+def test_episodes_are_cut_off_as_by_gymnasiums_time_limit(evaluator: Synthetic) -> None:
+    """`max_episode_steps` gives what Gymnasium's own vectorisation of the single environment gives."""
+    limit, same_step = 6, {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}
+    ours = gymnasium.make_vec("eenn_rl/EENN-v0", 3, evaluators=evaluator, max_episode_steps=limit)
+    theirs = gymnasium.make_vec(
+        "eenn_rl/EENN-v0", 3, "sync", same_step, evaluator=evaluator, max_episode_steps=limit,
+        disable_env_checker=True,
+    )  # fmt: skip
+    sb3 = SB3VecEnv(EENNVectorEnv(evaluator, 3, max_episode_steps=limit))
+    rng, cut, ended = np.random.default_rng(7), 0, 0
+    for environment in (ours, theirs, sb3):
+        environment.reset()
+    for _ in range(60):
+        actions = random_actions(rng, ours.action_masks())
+        actions[0] = -1 if rng.random() < 0.1 else actions[0]
+        *found, infos = ours.step(actions)
+        *expected, others = theirs.step(actions)
+        observations, _, dones, told = sb3.step(actions)
+        for one, other in zip(found, expected, strict=True):
+            assert np.array_equal(one, other)
+        assert np.array_equal(observations, found[0])
+        terminated, truncated = found[2:]
+        assert dones.tolist() == (terminated | truncated).tolist()
+        for index in np.flatnonzero(dones):
+            assert np.array_equal(infos["final_obs"][index], others["final_obs"][index])
+            assert told[index]["TimeLimit.truncated"] == (truncated & ~terminated)[index]
+        cut, ended = cut + int((truncated & ~terminated).sum()), ended + int(terminated.sum())
+    assert cut > 10
+    assert ended > 2
+    with pytest.raises(InvalidValueError, match=r"^max_episode_steps must be a whole number of at least 1, or none"):
+        EENNVectorEnv(evaluator, 3, max_episode_steps=0)
+
+
 def test_the_default_problem_is_there_at_once() -> None:
     """Without arguments the environment is the package's own problem, and an episode on it ends in a valid network."""
     env = EENNEnv()
@@ -429,3 +535,12 @@ def test_the_default_problem_is_there_at_once() -> None:
     while not over:
         _, _, over, _, info = env.step(int(random_actions(rng, env.action_masks()[None])[0]))
     assert env.evaluator.space.legal(info["genome"][None]).all()
+
+
+def test_the_code_of_the_docs_runs() -> None:
+    """Every Python block of docs/environment.md, one after the other."""
+    page = (Path(__file__).parent.parent / "docs" / "environment.md").read_text("utf-8")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)  # noqa: S102  our own page
+    assert names["many"].num_envs == 256

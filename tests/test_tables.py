@@ -241,3 +241,12 @@ def given(config: RunConfig) -> str:
     found = given_tables(config)
     assert found is not None
     return found.confidence_rule
+
+
+def test_the_name_of_shipped_tables_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`AccuracyTables.load("shipped")` says who loads those; any other missing file is a path to check."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputFileError, match=r"eenn_rl\.problem\.shipped_tables\(dataset, backbone\) loads"):
+        AccuracyTables.load("shipped")
+    with pytest.raises(InputFileError, match="found no file: check the path"):
+        AccuracyTables.load("shiped")

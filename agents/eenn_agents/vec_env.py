@@ -55,7 +55,8 @@ class SB3VecEnv(VecEnv):
         if ends:
             last = self._environment.observations()
             for index, info in ends.items():
-                infos[index] = {**info, "terminal_observation": last[index], "TimeLimit.truncated": False}
+                cut_off = not info
+                infos[index] = {**info, "terminal_observation": last[index], "TimeLimit.truncated": cut_off}
             dones[list(ends)] = True
             self._environment.restart(np.flatnonzero(dones))
         return self._environment.observations(), rewards, dones, infos

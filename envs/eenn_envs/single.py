@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from eenn_envs.asked import asked_evaluators
 from eenn_envs.core import INVALID, EpisodeCore, Problem, whole_actions
 from eenn_envs.layout import Layout, layout_for
 from eenn_envs.outcome import evaluation_infos
@@ -31,18 +32,23 @@ class EENNEnv(gymnasium.Env[Observation, np.int64]):
     one whole number.
 
     Without an `evaluator` it is the package's default problem (handwritten digits, ResNet-8, four Edge-TPU-like
-    cores). `reset(options=...)` may set any field of `Objective` for the episodes from then on.
+    cores), or the one that `settings` of it say: fields of `RunConfig` by name, those of
+    `eenn_rl.config.PROBLEM_FIELDS`. `reset(options=...)` may set any field of `Objective` for the episodes from then
+    on.
     """
 
     metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012  (Gymnasium's own declaration)
 
     def __init__(
-        self, evaluator: "Evaluator | None" = None, layout: Layout | None = None, render_mode: str | None = None
+        self,
+        evaluator: "Evaluator | None" = None,
+        layout: Layout | None = None,
+        render_mode: str | None = None,
+        **settings: Any,
     ) -> None:
-        if evaluator is None:
-            from eenn_envs.default import default_evaluator
-
-            evaluator = default_evaluator()
+        (evaluator,) = asked_evaluators(
+            None if evaluator is None else [evaluator], settings, ("evaluator", "layout", "render_mode")
+        )
         self.layout = layout or layout_for(evaluator.space)
         self.render_mode = render_mode
         self.action_space = gymnasium.spaces.Discrete(self.layout.actions)

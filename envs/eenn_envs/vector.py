@@ -8,10 +8,12 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from eenn_envs.asked import asked_evaluators
 from eenn_envs.core import EpisodeCore, Indices, Problem, whole_actions
 from eenn_envs.layout import Layout, layout_for
 from eenn_envs.outcome import evaluation_infos
 from eenn_envs.preference import with_preference
+from eenn_envs.render import describe
 from eenn_rl.errors import InvalidValueError, check
 
 if TYPE_CHECKING:
@@ -20,39 +22,46 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Ends = dict[int, dict[str, Any]]
 AutoresetMode = gymnasium.vector.AutoresetMode
+_ARGUMENTS = ("evaluators", "num_envs", "layout", "render_mode", "max_episode_steps")
 
 
 class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64], Any]):
     """`num_envs` times `EENNEnv`, step for step the same; episodes that end begin anew within the step.
 
     `evaluators` may be several problems of one layout and backbone: environment i works on number i modulo their
-    count. As in Gymnasium's same-step autoreset, ``final_obs`` and ``final_info`` hold the ends.
+    count. As in Gymnasium's same-step autoreset, ``final_obs`` and ``final_info`` hold the ends. Without `evaluators`
+    it is the default problem, or that of `settings`, as in `EENNEnv`. `max_episode_steps` cuts episodes off as
+    Gymnasium's `TimeLimit` does; `truncated` bool [num_envs] says which ones the last step did.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012  (Gymnasium's own)
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["ansi"]}  # noqa: RUF012  (Gymnasium's own)
 
     def __init__(
         self,
         evaluators: "Evaluator | Sequence[Evaluator] | None" = None,
         num_envs: int = 64,
         layout: Layout | None = None,
+        render_mode: str | None = None,
+        max_episode_steps: int | None = None,
+        **settings: Any,
     ) -> None:
-        if evaluators is None:
-            from eenn_envs.default import default_evaluator
-
-            evaluators = default_evaluator()
-        check(isinstance(num_envs, Integral) and num_envs >= 1, "num_envs", num_envs, "a whole number of at least 1")
-        self.evaluators = tuple(evaluators) if isinstance(evaluators, Sequence) else (evaluators,)
-        check(len(self.evaluators) >= 1, "evaluators", evaluators, "one evaluator, or several")
+        check(_is_count(num_envs), "num_envs", num_envs, "a whole number of at least 1")
+        unlimited = max_episode_steps in (None, -1)  # -1: Gymnasium's word for it
+        counted = unlimited or _is_count(max_episode_steps)
+        check(counted, "max_episode_steps", max_episode_steps, "a whole number of at least 1, or none")
+        self.evaluators = asked_evaluators(evaluators, settings, _ARGUMENTS)
         self.num_envs = int(num_envs)
-        self.render_mode = None
+        self.render_mode = render_mode
+        self.max_episode_steps = None if unlimited else max_episode_steps
+        self.truncated = np.zeros(self.num_envs, np.bool_)
         self.layout = layout or layout_for(self.evaluators[0].space)
         low, high = self.layout.bounds()
         self.single_action_space = gymnasium.spaces.Discrete(self.layout.actions)
         self.single_observation_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, num_envs)
-        self._all: Indices = np.arange(num_envs)
+        self._all: Indices = np.arange(self.num_envs)
+        self._steps = np.zeros(self.num_envs, np.int64)
         self._begin(self.evaluators)
 
     def _begin(self, evaluators: "tuple[Evaluator, ...]") -> None:
@@ -68,7 +77,7 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
         evaluators = with_preference(self.evaluators, options)
         if evaluators != self.evaluators:
             self._begin(evaluators)
-        self._core.reset(self._all)
+        self.restart(self._all)
         return self.observations(), {}
 
     def step(
@@ -78,18 +87,19 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
     ]:
         """One decision in every episode; see `EENNEnv.step`."""
         rewards, ends = self.advance(actions)
-        over = np.zeros(self.num_envs, np.bool_)
+        terminated = np.zeros(self.num_envs, np.bool_)
         infos: dict[str, Any] = {}
         if ends:
-            over[list(ends)] = True
+            terminated[[index for index, info in ends.items() if info]] = True
+            over = terminated | self.truncated
             infos = self._final_infos(over, ends)
             self.restart(np.flatnonzero(over))
-        return self.observations(), rewards, over, np.zeros(self.num_envs, np.bool_), infos
+        return self.observations(), rewards, terminated, self.truncated.copy(), infos
 
     def advance(self, actions: npt.NDArray[np.int64]) -> tuple[Floats, Ends]:
         """Take one decision in every episode, without beginning those anew that it ends.
 
-        Returns the rewards and, by environment, the info of each episode that ended.
+        Returns the rewards and, by environment, the info of each episode that ended; empty where it was cut off.
         """
         found = whole_actions(actions)
         if len(found) != self.num_envs:
@@ -106,7 +116,16 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
             built = completed[self._core.problem_of[completed] == number]
             if len(built):
                 rewards[built] = self._conclude(evaluator, built, ends)
+        if self.max_episode_steps is not None:
+            self._cut_off(self.max_episode_steps, ends)
         return rewards, ends
+
+    def _cut_off(self, limit: int, ends: Ends) -> None:
+        """Count the step just taken; episodes that have taken `limit` of them end."""
+        self._steps += 1
+        self.truncated = self._steps >= limit
+        for index in np.flatnonzero(self.truncated).tolist():
+            ends.setdefault(index, {})
 
     def _conclude(self, evaluator: "Evaluator", built: Indices, ends: Ends) -> Floats:
         genomes = self._core.genomes[built]
@@ -120,6 +139,7 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
     def restart(self, which: Indices) -> None:
         """Begin the episodes `which` anew."""
         self._core.reset(which)
+        self._steps[which] = 0
 
     def observations(self) -> npt.NDArray[np.float32]:
         """What every environment shows now, float32 [num_envs, observation]."""
@@ -135,6 +155,18 @@ class EENNVectorEnv(gymnasium.vector.VectorEnv[npt.NDArray[np.float32], npt.NDAr
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """The legal actions of every episode, bool [num_envs, actions]."""
         return self._core.masks.copy()
+
+    def render(self) -> tuple[str, ...] | None:
+        """What `EENNEnv.render` says of every episode, where `render_mode` is "ansi"."""
+        if self.render_mode != "ansi":
+            return None
+        spaces = [evaluator.space for evaluator in self.evaluators]
+        shown = zip(self._core.problem_of, self._core.genomes, strict=True)
+        return tuple(describe(spaces[problem], genome) for problem, genome in shown)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1
 
 
 def _gathered(infos: Ends, count: int) -> dict[str, Any]:
