@@ -32,6 +32,8 @@ def broken_constraints(log: "TrajectoryLog", rows: Indices) -> tuple[dict[str, i
 
 def nothing_found(broken: Mapping[str, int], architectures: int) -> str:
     """The line for a search without a feasible network with early exits."""
+    if not architectures:
+        return "no architecture was evaluated, so there is nothing to verify: begin a new run with another --agent"
     most = sorted((item for item in broken.items() if item[1]), key=lambda item: -item[1])
     counts = ", ".join(f"{name.replace('_', ' ')} by {count:,}" for name, count in most) or "none"
     return (

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from eenn_rl.compared import Compared, check_content, claim, content_of
-from eenn_rl.comparison import Cell, Row, best_known, hypervolume, improvements, summarise, table
+from eenn_rl.comparison import Cell, Row, best_known, ended_early, hypervolume, improvements, summarise, table
 from eenn_rl.config import RunConfig
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError, check
 from eenn_rl.evaluator import Evaluator
@@ -70,7 +70,7 @@ class Comparison:
         best = "none feasible" if self.best_known is None else f"{self.best_known:.4f}"
         head = f"best known reward {best}; {self.space_size:,} architectures; median (quartiles) over seeds"
         begun = ", ".join(f"{agent} {policy or 'none'}" for agent, policy in self.policies.items())
-        return f"{head}\npolicies at the start: {begun}\n{table(self.rows)}"
+        return "\n".join([head, f"policies at the start: {begun}", table(self.rows), *ended_early(self.cells)])
 
 
 def compare(
@@ -228,5 +228,6 @@ def search_cell(out: Path, config: dict[str, Any], agent: str, seed: int, budget
         feasible_share=float(history.feasible.mean()) if len(history) else 0.0,
         hypervolume=hypervolume(history, static.estimate.accuracy, static.elp),
         wall_s=wall_s,
+        early=result.early,
     )
     write_json(_file(out, agent, seed), to_json(cell))

@@ -22,7 +22,8 @@ class Cell:
     """One agent's search with one seed.
 
     `improvements` are (evaluations, best feasible reward) whenever it rose. `hypervolume` is that of (accuracy, ELP
-    reduction) over the feasible architectures, see `hypervolume`. `wall_s` is this machine's.
+    reduction) over the feasible architectures, see `hypervolume`. `wall_s` is this machine's. `early` says so where the
+    agent had nothing new to propose before the budget was spent.
     """
 
     agent: str
@@ -32,6 +33,7 @@ class Cell:
     feasible_share: float
     hypervolume: float
     wall_s: float
+    early: str = ""
 
     def __post_init__(self) -> None:
         check(self.seed >= 0, "seed", self.seed, "at least 0")
@@ -170,6 +172,14 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def ended_early(cells: Sequence[Cell]) -> list[str]:
+    """One line for each way in which searches ended before their budget, with their seeds."""
+    seeds: dict[str, list[str]] = {}
+    for cell in cells:
+        seeds.setdefault(cell.early, []).append(str(cell.seed))
+    return [f"{line} (seed {', '.join(own)})" for line, own in seeds.items() if line]
 
 
 def _cells_of(row: Row) -> list[str]:

@@ -92,11 +92,15 @@ class History:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found: the best feasible distinct architectures first."""
+    """What a search found: the best feasible distinct architectures first.
+
+    `early` is one line that says so where the agent had nothing new to propose although budget and space were left.
+    """
 
     best: tuple[Evaluation, ...]
     history: History
     stopped: Stopped = "budget"
+    early: str = ""
 
     @property
     def distinct(self) -> int:

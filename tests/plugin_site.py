@@ -29,7 +29,12 @@ def good_plugin(api_version: object = 1, arguments: str = "accelerator, backbone
 
 
 def install(
-    site: Path, distribution: str, entry_points: dict[str, str], modules: dict[str, str], version: str = "1.0"
+    site: Path,
+    distribution: str,
+    entry_points: dict[str, str],
+    modules: dict[str, str],
+    version: str = "1.0",
+    group: str = "eenn_rl",
 ) -> Path:
     """Install `distribution` into `site` as pip would leave it; `modules` maps a module's name to its source."""
     site.mkdir(parents=True, exist_ok=True)
@@ -39,5 +44,5 @@ def install(
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
     lines = [f"{name} = {value}" for name, value in entry_points.items()]
-    (info / "entry_points.txt").write_text("[eenn_rl]\n" + "\n".join(lines) + "\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n" + "\n".join(lines) + "\n")
     return site

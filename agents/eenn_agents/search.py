@@ -63,7 +63,10 @@ def search(
         run = _Run(agent, made, ledger, settings, checkpoint, progress)
         run.resume()
         stopped = run.finish()
-    return _result(ledger, stopped)
+    early = run.early()
+    if early:
+        progress.note(early)
+    return _result(ledger, stopped, early)
 
 
 class _Run:
@@ -84,7 +87,7 @@ class _Run:
         }
         self._patience = settings.patience
         self._saved = time.monotonic()
-        self._idle = 0
+        self._idle, self._silent = 0, False
 
     def resume(self) -> None:
         if self._path is None or not self._path.exists():
@@ -109,7 +112,8 @@ class _Run:
             with agent_code(self._name, "ask()"):
                 proposed = self._agent.ask()
             genomes = checked_proposals(self._name, proposed, space)
-            if not len(genomes):
+            self._silent = not len(genomes)
+            if self._silent:
                 break
             rewards = self._ledger.evaluate(genomes)
             with agent_code(self._name, "tell(genomes, rewards)"):
@@ -123,6 +127,14 @@ class _Run:
         if self._ledger.left == 0:
             return "budget"
         return "stale" if self._stale() else "exhausted"
+
+    def early(self) -> str:
+        """How the agent ended the search before its budget and its space were at an end; empty where it did not."""
+        ledger, size = self._ledger, self._ledger.evaluator.space.size
+        if len(ledger) >= size or not (self._silent or self._idle >= IDLE_ROUNDS):
+            return ""
+        how = "nothing" if self._silent else f"nothing new {self._idle} times in a row"
+        return f"agent {self._name} proposed {how}: stopped after {len(ledger):,} of {ledger.budget:,} evaluations"
 
     def _stale(self) -> bool:
         return self._patience is not None and self._ledger.stale >= self._patience
@@ -145,8 +157,8 @@ class _Run:
         self._progress.advance(len(self._ledger), **facts)
 
 
-def _result(ledger: Ledger, stopped: Stopped) -> SearchResult:
+def _result(ledger: Ledger, stopped: Stopped, early: str) -> SearchResult:
     history = ledger.history()
     evaluator = ledger.evaluator
     best = tuple(evaluator.evaluate(evaluator.space.decode(history.genomes[row])) for row in history.ranked()[:KEPT])
-    return SearchResult(best, history, stopped)
+    return SearchResult(best, history, stopped, early)
