@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from eenn_rl.listing import listing
 from eenn_rl.plugins import BackendRecord, list_backends, served_versions
 
 
@@ -16,14 +17,8 @@ def backends_data(records: Sequence[BackendRecord] | None = None) -> list[dict[s
 def backends_text(records: Sequence[BackendRecord] | None = None) -> str:
     """One line per installed backend, for a person; the reason under one that cannot be used."""
     found = list_backends() if records is None else records
-    rows = [("NAME", "STATE", "DISTRIBUTION", "ORIGIN", "DEFAULT ACCELERATOR"), *map(_row, found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    out = [lines[0]]
-    for record, line in zip(found, lines[1:], strict=True):
-        out.append(line)
-        if record.problem or record.declined:
-            out.append(f"    {record.problem or record.declined}")
+    header = ("NAME", "STATE", "DISTRIBUTION", "ORIGIN", "DEFAULT ACCELERATOR")
+    out = listing(header, [_row(record) for record in found], [record.problem or record.declined for record in found])
     usable = sum(record.problem is None for record in found)
     out.append(f"\n{usable} of {len(found)} usable; api_version served: {served_versions()}")
     return "\n".join(out)

@@ -6,24 +6,16 @@ A backend is an entry point of group `eenn_rl`. Each is loaded alone, into a plu
 
 import contextlib
 import inspect
-import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import metadata
 from typing import cast
 
 import pluggy
 
 from eenn_rl.backbone import Backbone
-from eenn_rl.errors import (
-    BackendError,
-    EennError,
-    InvalidValueError,
-    MissingDependencyError,
-    one_line,
-    unknown_name,
-)
+from eenn_rl.entry_points import installed_points
+from eenn_rl.errors import BackendError, EennError, InvalidValueError, MissingDependencyError, one_line, unknown_name
 from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
 from eenn_rl.hookspecs import API_VERSION, PROJECT, HardwareBackend, HookSpecs
 from eenn_rl.zoo import make_backbone
@@ -79,42 +71,12 @@ class _Found:
     load: Callable[[], object]
 
 
-def _quietly(read: Callable[[], str | None]) -> str:
-    """What `read` says of a stranger's distribution; nothing where its files are damaged."""
-    try:
-        return read() or ""
-    except Exception:  # noqa: BLE001  whatever a damaged file makes of the reader
-        return ""
-
-
-def _distributions() -> Iterator[tuple[str, metadata.Distribution]]:
-    """Each installed distribution with its name; of several with one name, only the first on the path is importable."""
-    seen: set[str] = set()
-    for distribution in metadata.distributions():
-        name = _quietly(lambda d=distribution: d.metadata["Name"])  # type: ignore[misc]
-        key = re.sub(r"[-_.]+", "-", name).lower()
-        if not name or key not in seen:
-            seen.add(key)
-            yield name or f"unnamed distribution in {distribution.locate_file('')}", distribution
-
-
 def _discover() -> list[_Found]:
     """Every entry point of our group, nothing imported; sorted by name, then distribution."""
-    found = [entry for name, distribution in _distributions() for entry in _points(name, distribution)]
-    return sorted(found, key=lambda f: (f.record.name, f.record.distribution))
-
-
-def _points(name: str, distribution: metadata.Distribution) -> list[_Found]:
-    """The entry points of our group in one distribution; one that says why, where they cannot be read."""
-    version = _quietly(lambda: distribution.version) or "of unknown version"
-    try:
-        points = [point for point in distribution.entry_points if point.group == PROJECT]
-    except Exception as error:  # noqa: BLE001  a stranger's malformed entry_points.txt must not stop ours
-        if PROJECT not in _quietly(lambda: distribution.read_text("entry_points.txt")):
-            return []
-        problem = f"its entry_points.txt cannot be read: {one_line(error)}"
-        return [_Found(BackendRecord("?", name, version, "entry_points.txt", problem), lambda: None)]
-    return [_Found(BackendRecord(point.name, name, version, point.value), point.load) for point in points]
+    return [
+        _Found(BackendRecord(point.name, point.distribution, point.version, point.origin, point.problem), point.load)
+        for point in installed_points(PROJECT)
+    ]
 
 
 def _same_name_problem(found: _Found, others: list[_Found]) -> str | None:

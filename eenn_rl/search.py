@@ -27,7 +27,7 @@ Stopped = Literal["budget", "exhausted", "stale"]
 class AgentSettings:
     """How to search. The budget counts distinct architectures evaluated, never seconds."""
 
-    agent: str = option("ppo", f"who searches: {', '.join(AGENTS)}, or an installed one")
+    agent: str = option("ppo", f"who searches: {', '.join(AGENTS)}, or an installed one (`eenn-rl agents` lists all)")
     budget: int = option(3000, "distinct architectures to evaluate")
     patience: int | None = option(
         None, "evaluations without a better architecture after which to stop early; else only the budget ends a search"

@@ -337,6 +337,17 @@ def _backends(arguments: Arguments) -> int:
     return 0
 
 
+def _agents_options(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="for a program")
+
+
+def _agents(arguments: Arguments) -> int:
+    from eenn_agents.agents_view import agents_data, agents_text
+
+    print(json.dumps(agents_data(), indent=1) if arguments.json else agents_text())
+    return 0
+
+
 def _accelerators_options(parser: Parser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME|FILE", help="one of them, in full")
 
@@ -387,5 +398,6 @@ VERBS: dict[str, Verb] = {
     "compare": Verb("agents side by side on one problem, at equal budgets", _compare_options, _compare),
     "cost": Verb("energy and latency of layers, an architecture or an ONNX network", _cost_options, _cost),
     "backends": Verb("the hardware backends that are installed", _backends_options, _backends),
+    "agents": Verb("the agents that are installed", _agents_options, _agents),
     "accelerators": Verb("the accelerators that are shipped", _accelerators_options, _accelerators),
 }

@@ -16,7 +16,7 @@ SOURCES = [
 
 FLOORS = [
     {"errors", "progress"},
-    {"options", "serialization", "backbone"},
+    {"options", "serialization", "backbone", "entry_points"},
     {"branches", "hardware", "cost"},
     {"architecture", "zoo"},
     {"workload"},
