@@ -170,7 +170,9 @@ def test_another_problem_is_not_the_registered_environments(tmp_path: Path) -> N
     assert found == {"same": "eenn_rl/EENN-v0", "objective": None, "space": None, "thresholds": None}
 
 
-def test_minari_finds_it_by_name(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minari_finds_it_by_name(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Placed as the documentation says; whatever the run folder is called, the name is one of Minari's."""
     minari = pytest.importorskip("minari", reason="minari is an optional extra")
     source = Path(shutil.copytree(run, tmp_path / "my run (2), b=8"))
@@ -180,6 +182,10 @@ def test_minari_finds_it_by_name(run: Path, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "sets"))
     assert minari.load_dataset("eenn_rl/my_run__2___b_8-v0").total_episodes == EPISODES
     assert list(minari.list_local_datasets()) == ["eenn_rl/my_run__2___b_8-v0"]
+    text = (Path(__file__).parents[1] / "docs" / "trajectory-format.md").read_text()
+    example = text.split("### As a Minari data set")[1].split("```python\n")[1].split("```")[0]
+    exec(example.replace("FOLDER", str(place / "data")), {})  # noqa: S102  (our own documentation)
+    assert capsys.readouterr().out.count("\n") >= EPISODES
 
 
 def test_minari_takes_a_relative_path(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
