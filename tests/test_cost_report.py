@@ -516,3 +516,18 @@ def test_sizes_that_an_onnx_network_leaves_free_are_asked_for(tmp_path: Path) ->
         run_cost(path, input_shape=(1, 8, 8))
     with pytest.raises(InvalidValueError, match="--input-shape must be left out: only an ONNX network"):
         run_cost(_file(tmp_path, LAYERS), input_shape=(3, 8, 8))
+
+
+def test_a_layer_of_unknown_size_is_refused_by_name(tmp_path: Path) -> None:
+    """Sizes that no inference finds, behind an operator that depends on values, are not taken for 1."""
+    onnx = pytest.importorskip("onnx")
+    make, info = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [make("Compress", ["x", "kept"], ["c"], "some", axis=2), make("Conv", ["c", "w"], ["y"], "conv")]
+    held = {"w": np.zeros((8, 3, 1, 1), np.float32), "kept": np.array([True, False, True])}
+    constants = [onnx.numpy_helper.from_array(value, name) for name, value in held.items()]
+    graph = onnx.helper.make_graph(
+        nodes, "net", [info("x", 1, [1, 3, 8, 8])], [info("y", 1, [1, 8, "h", 8])], constants
+    )
+    onnx.save(onnx.helper.make_model(graph), str(tmp_path / "net.onnx"))
+    with pytest.raises(InputFileError, match=r"net.onnx: node 'conv': expected known shapes, found none for '[cy]'"):
+        run_cost(tmp_path / "net.onnx")
