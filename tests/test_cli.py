@@ -121,7 +121,6 @@ MISTAKES = {
     "missing tables": (("train", "--tables", "no-such.npz"), "no-such.npz: expected accuracy tables"),
     "missing config": (("train", "--config", "no-such.json"), "no-such.json: expected a configuration file"),
     "endless name": (("show", "x" * 300), "expected a path that can be used, found: File name too long: choose"),
-    "no clock": (("cost", "no-such.json", "--clock-hz", "0"), "found 0"),
     "no runs to resume": (("train", "--resume"), "--resume: expected a run in runs/, found none"),
     "nothing to resume from": (("verify", "no-such-run"), "no-such-run: expected a run folder"),
 }

@@ -79,14 +79,14 @@ def test_an_evaluator_is_made_of_tables_of_its_own_problem(
 def test_a_backbone_of_ones_own_may_bear_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A function that returns a whole backbone is known by its module, the tables by the backbone's name."""
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "my_nets.py").write_text(
+    (tmp_path / "bare_nets.py").write_text(
         "from dataclasses import replace\nfrom eenn_rl.zoo import make_backbone\n"
         "def small(*form): return replace(make_backbone('resnet8', *form), name='small')\n"
     )
-    config = RunConfig(backbone="my_nets:small")
-    tables = random_tables(make_backbone("my_nets:small", (1, 16, 16)))
+    config = RunConfig(backbone="bare_nets:small")
+    tables = random_tables(make_backbone("bare_nets:small", (1, 16, 16)))
     assert make_evaluator(config, tables).space.backbone.name == "small"
-    with pytest.raises(EennError, match="expected tables of backbone 'my_nets:small', found those of 'resnet8'"):
+    with pytest.raises(EennError, match="expected tables of backbone 'bare_nets:small', found those of 'resnet8'"):
         make_evaluator(config, random_tables(make_backbone("resnet8", (1, 16, 16))))
 
 
