@@ -1,9 +1,10 @@
 """The embedded default, whole, for several seeds: what was promised, what was measured, which constraints hold.
 
-    python benchmarks/digits.py [--seeds 0,1,2] [--runs DIR]
+    python benchmarks/digits.py [--seeds 0,1,2] [--runs DIR] [--name digits]
 
 Each seed is one `eenn-rl train --backend multicore` in DIR/<seed>; runs that were begun are continued, finished ones
-are read. Results: results/digits.json.
+are read. Results: results/NAME.json. A seed gives one result on one kind of processor; another kind rounds sums
+otherwise, and the search goes another way.
 """
 
 import argparse
@@ -57,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--runs", type=Path, default=Path("runs/digits"))
+    parser.add_argument("--name", default="digits", help="of the result file")
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
     seeds = [int(seed) for seed in options.seeds.split(",")]
@@ -66,7 +68,7 @@ def main() -> None:
         "mean_elp_reduction": mean(item["elp_reduction"] for item in rows),
         "mean_elp_reduction_best_bits": mean(item["elp_reduction_best_bits"] for item in rows),
     }
-    write("digits", {**about, "rows": rows}, seeds)
+    write(options.name, {**about, "rows": rows}, seeds)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class RunConfig:
     )
     calibrated: bool = option(True, "fit a temperature to every exit's logits on validation data")
     device: str = option("cpu", "where networks are trained and measured: cpu, cuda, cuda:1 ...")
-    seed: int = option(0, "fixes every random number of the run")
+    seed: int = option(0, "fixes every random number of the run; on another kind of processor sums may round otherwise")
     branches: tuple[str, ...] = option(BRANCHES, "branch kinds to choose from")
     bits: tuple[int, ...] = option(ALLOWED_BITS, "bit-widths to choose from")
     max_exits: int = option(4, "most exits of an architecture, the last one included")

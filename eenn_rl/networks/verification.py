@@ -187,7 +187,9 @@ def _work(jobs: Sequence[_Job], dataset: Dataset, pickled: bytes, device: str, f
         except Exception as error:  # noqa: BLE001 - whatever it was, the parent raises it
             if isinstance(error, OSError) and error.errno in FULL_DISK:
                 sys.exit(error.errno)  # there is no room for a file that says so
-            job.file(folder, "error").write_text(traceback.format_exc(), encoding="utf-8")
+            partial = job.file(folder, "error-partial")  # so that the parent never reads half of it
+            partial.write_text(traceback.format_exc(), encoding="utf-8")
+            partial.replace(job.file(folder, "error"))
             return
 
 
