@@ -122,11 +122,11 @@ def _sums(cell: npt.NDArray[np.intp], weight: npt.NDArray[np.int8], shape: tuple
     The first axis tells histograms apart. The last entry of each other axis holds the inputs of the highest levels,
     which no threshold lets pass, and falls away.
     """
-    # Two sums in one integer: inputs in the upper half, their weights (at most as many, either sign) in the lower.
+    # Two sums in one integer: inputs in the upper half; in the lower their weights plus 1 each, so never below 0.
     kind, half = (np.int32, 16) if cell.shape[1] < 2**15 else (np.int64, 32)
     histogram = work.array("histogram", (prod(shape),), kind)
     histogram.fill(0)
-    np.add.at(histogram, cell.ravel(), weight.astype(kind).ravel() + (1 << half))
+    np.add.at(histogram, cell.ravel(), weight.astype(kind).ravel() + ((1 << half) + 1))
     inner = (shape[0], *(size - 1 for size in shape[1:]))
     packed, passing = work.array(f"packed {len(shape)}", inner, kind), work.array(f"passing {len(shape)}", inner, kind)
     kept = (slice(None), *(slice(-1),) * (len(shape) - 1))
@@ -136,9 +136,8 @@ def _sums(cell: npt.NDArray[np.intp], weight: npt.NDArray[np.int8], shape: tuple
         # Whole slices at a time: several times faster than cumsum along an outer axis.
         for j in range(1, len(slices)):
             slices[j] += slices[j - 1]
-    np.add(packed, 1 << (half - 1), out=passing)
-    np.right_shift(passing, half, out=passing)
-    upper = work.array("histogram", inner, kind)
-    np.left_shift(passing, half, out=upper)
-    packed -= upper
+    np.right_shift(packed, half, out=passing)
+    both = work.array("histogram", inner, kind)
+    np.multiply(passing, (1 << half) + 1, out=both)
+    packed -= both
     return passing, packed
