@@ -15,7 +15,7 @@ from eenn_agents.policy_file import policy_for
 from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.vector import EENNVectorEnv
 from eenn_rl.errors import InputFileError
-from eenn_rl.space import Genomes
+from eenn_rl.space import LOCATION, Genomes
 
 ELITE = 32
 STARTS = 4
@@ -123,22 +123,25 @@ class PolicySearch:
 
 
 class PolicyAndLocal:
-    """Policy and local search in turns: the policy proposes and learns, a descent starts from the best it proposed.
+    """Policy and local search in turns: the policy proposes and learns, then comes a descent.
 
     The policy spreads over the whole space, and each descent ends in another local optimum. After the policy's share of
     the budget, which the descents count into, or once it proposes only what is known, local search goes on alone from
     the best known. Untrained, the policy brings nothing that could be told from chance (docs/choosing-an-agent.md,
     "What the policy does"); a trained one says where to begin.
 
-    An untrained policy knows nothing of the problem, and few architectures are feasible. The network without exits is,
-    so a descent from there comes first; with a trained policy, it comes where nothing that it proposed is feasible.
+    With a trained policy a descent starts from the best of its proposals, or, where nothing that it proposed is
+    feasible, from the network without exits. An untrained one knows nothing of the problem, and few architectures are
+    feasible: the first descent starts from the network without exits, each later one from the best known for a choice
+    of exit locations that none started from.
     """
 
     def __init__(self, task: Task, model: EpisodicPPO, problem: Problem, *, trained: bool) -> None:
         self._task, self._rng = task, task.generator()
         self.policy = PolicySearch(task, model, problem)
         self._local: GuidedSearch | None = None if trained else self._descent(_static(task))
-        self._alone = False
+        self._alone, self._trained = False, trained
+        self._begun: set[tuple[int, ...]] = set()
 
     def _descent(self, start: Genomes) -> GuidedSearch:
         return GuidedSearch(self._task, start, self._rng, restarts=False)
@@ -164,16 +167,28 @@ class PolicyAndLocal:
             return _static(self._task)
         return history.genomes[best_by_locations(history.genomes, history.reward, STARTS)]
 
+    def _next_start(self, proposed: Genomes) -> Genomes:
+        """Where the descent after the policy's proposals starts, the best of which is `proposed` [1, max_exits, 5]."""
+        if self._task.ledger.best is None:
+            return _static(self._task)
+        if self._trained:
+            return proposed
+        history = self._task.ledger.history()
+        for row in best_by_locations(history.genomes, history.reward, ELITE).tolist():
+            locations = tuple(history.genomes[row, :, LOCATION].tolist())
+            if locations not in self._begun:
+                self._begun.add(locations)
+                return history.genomes[[row]]
+        return proposed
+
     def tell(self, genomes: Genomes, rewards: npt.NDArray[np.float64]) -> None:
-        """To whoever asked; a descent starts from the best of the policy's proposals."""
+        """To whoever asked; after the policy's proposals a descent starts."""
         if self._local is not None:
             self._local.tell(genomes, rewards)
         else:
             self.policy.tell(genomes, rewards)
             if len(rewards):
-                nothing_feasible = self._task.ledger.best is None
-                best = genomes[[int(np.argmax(rewards))]]
-                self._local = self._descent(_static(self._task) if nothing_feasible else best)
+                self._local = self._descent(self._next_start(genomes[[int(np.argmax(rewards))]]))
         if self._task.settings.tensorboard and self._task.ledger.best is not None:
             for name, value in zip(("best_reward", "its_accuracy"), self._task.ledger.best, strict=True):
                 self.policy.model.logger.record(f"search/{name}", value)
@@ -185,6 +200,7 @@ class PolicyAndLocal:
             "policy": self.policy.state(),
             "local": None if self._local is None else self._local.state(),
             "alone": self._alone,
+            "begun": sorted(map(list, self._begun)),
             "rng": self._rng.bit_generator.state,
         }
 
@@ -192,6 +208,7 @@ class PolicyAndLocal:
         """Take all of it up."""
         self.policy.restore(state["policy"])
         self._alone, self._local = state["alone"], None
+        self._begun = set(map(tuple, state.get("begun", [])))  # searches from before have none
         if state["local"] is not None:
             self._local = GuidedSearch.resumed(self._task, self._rng, state["local"])
         self._rng.bit_generator.state = state["rng"]
