@@ -91,10 +91,6 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader went away: `eenn-rl show RUN | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except SystemExit as left:  # so rich ends a program whose reader went away
-        if left.code != 1:
-            raise
-        return 0
     except OSError as error:
         line = _told(error)
         if line is None:

@@ -1,7 +1,7 @@
 """What a backend answers: cost per exit, broken down as far as it can, and what did not fit."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -130,7 +130,7 @@ def parts_of(value: object, place: str = "report") -> Iterator[tuple[str, object
         for key, item in value.items():
             yield from parts_of(item, f"{place}[{key!r}]")
     elif is_dataclass(value) and not isinstance(value, type):
-        for name, item in vars(value).items():
-            yield from parts_of(item, f"{place}.{name}")
+        for each in fields(value):  # which those with slots have, too
+            yield from parts_of(getattr(value, each.name), f"{place}.{each.name}")
     else:
         yield place, value

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-from eenn_rl.cost import CostReport, ExitCost, parts_of
+from eenn_rl.cost import CostReport, ExitCost
 from eenn_rl.errors import BackendError, EennError, one_line
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.workload import Workload
@@ -81,14 +81,6 @@ def report_problem(report: object, exits: int) -> str | None:
         for name, value in (("energy_j", cost.energy_j), ("latency_s", cost.latency_s)):
             if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
                 return f"returned {name} {value!r:.80} at exit {k}, expected a finite cost of at least 0"
-    return _unknown_part(report)
-
-
-def _unknown_part(report: CostReport) -> str | None:
-    """What of `report` neither a file nor another process could be given."""
-    for place, value in parts_of(report):
-        if value is not None and not isinstance(value, int | float | str):
-            return f"returned {value!r:.80} as {place}, expected a number or a text"
     return None
 
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from eenn_rl.architecture import Exit
 from eenn_rl.architecture_file import architecture_to_json, check_architecture
-from eenn_rl.config import RunConfig
-from eenn_rl.errors import check
+from eenn_rl.errors import InputFileError, check
 from eenn_rl.findings import distinct_networks
 from eenn_rl.judgement import in_validation_order
 from eenn_rl.plausible import check_static
@@ -42,16 +41,17 @@ def records_of(results: Results) -> list[dict[str, Any]]:
     return [{**to_json(verified), RESULTS: shared} for verified in results.verified]
 
 
-def logged_config(log: "TrajectoryLog") -> RunConfig:
-    """The run's configuration, of paths the names alone; what a log was written without is taken from its parts."""
-    meta, source = log.meta, f"{log.path}: meta/config"
+def logged_settings(log: "TrajectoryLog") -> dict[str, Any]:
+    """The run's settings, of paths the names alone; what a log was written without is taken from its parts."""
+    meta = log.meta
     parts = {"backend": meta.backend, "accelerator": meta.accelerator, "backbone": meta.backbone}
     told = {key: part.get("name") for key, part in parts.items() if isinstance(part, Mapping)}
     told |= {"objective": meta.objective}
     if isinstance(meta.tables_info, Mapping):
         told["dataset"] = meta.tables_info.get("dataset")
-    told = {key: value for key, value in told.items() if value is not None}
-    return from_json(RunConfig, {**told, **meta.config} if isinstance(meta.config, Mapping) else meta.config, source)
+    if not isinstance(meta.config, Mapping):
+        raise InputFileError(f"{log.path}: meta/config: expected settings by name, found {type(meta.config).__name__}")
+    return {**{key: value for key, value in told.items() if value is not None}, **meta.config}
 
 
 def logged_results(log: "TrajectoryLog") -> Results | None:

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from eenn_rl.cost import CostReport
+from eenn_rl.cost import CostReport, parts_of
 from eenn_rl.errors import BackendError, InputFileError, check
 from eenn_rl.guard import evaluate_safely, report_problem
 from eenn_rl.hardware import AcceleratorSpec
@@ -176,8 +176,14 @@ class MemoisedBackend:
             return
         sound = [(w, report) for w, report in found if report_problem(report, len(w.stages)) is None]
         self._known.update(sound)
-        if self._store is not None and sound:
-            self._store.put([(self._key(workload), report) for workload, report in sound])
+        kept = [(workload, report) for workload, report in sound if _can_be_kept(report)]
+        if self._store is not None and kept:
+            self._store.put([(self._key(workload), report) for workload, report in kept])
+
+
+def _can_be_kept(report: CostReport) -> bool:
+    """Whether a file can hold all of `report`: a backend may add what it likes to its breakdown."""
+    return all(part is None or isinstance(part, int | float | str) for _, part in parts_of(report))
 
 
 def memoised(

@@ -74,30 +74,39 @@ def read_json(path: Path) -> Any:
 
 def read_yaml(path: Path) -> Any:
     """The YAML in a user's file; JSON is YAML. A key that stands twice is refused."""
-    return _read(path, "YAML", lambda text: yaml.load(text, _Loader))  # noqa: S506, a safe loader
+    return _read(path, "YAML", lambda text: _check_extent(yaml.load(text, _Loader)))  # noqa: S506, a safe one
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader, for which a repeated key is a mistake: the last of them would win silently."""
+    """A safe loader, for which a repeated key is a mistake (the last would win silently), and merged keys are few."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of `node`."""
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A mapping as it is written."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if (key.tag, key.value) in seen:
                     raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} twice", key.start_mark)
                 seen.add((key.tag, key.value))
-        found: dict[Any, Any] = super().construct_mapping(node, deep)
-        return found
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Put in place what a mapping merges (``<<``), unless that is more than anybody writes."""
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_KEYS:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"more than {MOST_KEYS:,} keys merged into one mapping", node.start_mark
+            )
 
 
+MOST_KEYS = 10_000
 MOST_VALUES, MOST_LEVELS = 1_000_000, 100
 """Values in a user's file, and levels of nesting: a few aliases of YAML can stand for billions, or a circle."""
 
 
-def _check_extent(data: Any) -> None:
-    """Raise `ValueError` where `data` holds more than anybody writes; aliases count as what they stand for."""
+def _check_extent(data: Any) -> Any:
+    """`data`, unless it holds more than anybody writes: `ValueError`; aliases count as what they stand for."""
     waiting, values = [(data, 0)], 0
     while waiting:
         value, level = waiting.pop()
@@ -107,12 +116,12 @@ def _check_extent(data: Any) -> None:
         if isinstance(value, dict | list):
             inner = value.values() if isinstance(value, dict) else value
             waiting.extend((item, level + 1) for item in inner)
+    return data
 
 
 def _read(path: Path, kind: str, parse: Callable[[str], Any]) -> Any:
     try:
-        data = parse(path.read_text(encoding="utf-8"))
-        _check_extent(data)
+        return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputFileError(f"{path}: expected a {kind} file, found none: check the path") from None
     except OSError as error:
@@ -120,4 +129,3 @@ def _read(path: Path, kind: str, parse: Callable[[str], Any]) -> Any:
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputFileError(f"{path}: expected {kind}, found something else: {reason}") from None
-    return data

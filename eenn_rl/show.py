@@ -5,11 +5,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from eenn_rl.broken import nothing_found_in
+from eenn_rl.console import ResultConsole
 from eenn_rl.results import Found, Measured, Predicted, Results, StaticResult, Verified
 from eenn_rl.serialization import to_json
 from eenn_rl.stored_run import StoredRun, open_run_or_log
@@ -29,8 +30,8 @@ def results_json(run: StoredRun) -> dict[str, Any]:
 def show(path: Path) -> None:
     """Print the results of the run in `path`, its folder or its log alone, to stdout."""
     run = open_run_or_log(path)
-    console = _console()
-    settings = ((name, getattr(run.config, name)) for name in SHOWN_SETTINGS)
+    console = ResultConsole()
+    settings = ((name, run.settings.get(name)) for name in SHOWN_SETTINGS)
     named = ", ".join(f"{name} {value}" for name, value in settings if value is not None)
     console.print(f"{path}: {named}", soft_wrap=True)
     if run.results is not None:
@@ -41,19 +42,6 @@ def show(path: Path) -> None:
     else:
         console.print(f"not finished, next phase: {run.phase}")
         console.print(f"continue it with: eenn-rl train --run {path} --resume", soft_wrap=True)
-
-
-def _console() -> Console:
-    """A console that prints paths and names as they are: brackets in them are no markup, colons no emoji.
-
-    In a narrow terminal lines wrap: columns of a table that were cut would lose a verdict.
-    """
-    width = max(WIDTH, Console().width)
-    return Console(highlight=False, markup=False, emoji=False, width=width)
-
-
-WIDTH = 80
-"""Characters that a table of results needs."""
 
 
 def _without_results(run: StoredRun) -> str:
@@ -67,7 +55,7 @@ def _without_results(run: StoredRun) -> str:
 
 def show_json(path: Path) -> None:
     """Print the results of the run in `path` as JSON."""
-    _console().print_json(data=results_json(open_run_or_log(path)))
+    ResultConsole().print_json(data=results_json(open_run_or_log(path)))
 
 
 def show_log(path: Path) -> None:
@@ -76,7 +64,7 @@ def show_log(path: Path) -> None:
 
     log = open_run_or_log(path).log
     if log.exists():
-        _console().print(log_view(log))
+        ResultConsole().print(log_view(log))
 
 
 def show_both(first: Path, second: Path) -> None:
@@ -86,7 +74,7 @@ def show_both(first: Path, second: Path) -> None:
     logs = [open_run_or_log(path).log for path in (first, second)]
     for path in (first, second):
         show(path)
-    _console().print(compare_view(*logs))
+    ResultConsole().print(compare_view(*logs))
 
 
 SHOWN_SETTINGS = ("backend", "accelerator", "backbone", "dataset", "seed")
@@ -126,7 +114,7 @@ def show_proposals(evaluator: "Evaluator", proposals: Sequence["Evaluation"], *,
     """Print architectures that a policy proposed, best first."""
     from eenn_rl.findings import proposal
 
-    console = _console()
+    console = ResultConsole()
     found = [proposal(evaluation) for evaluation in proposals]
     if as_json:
         console.print_json(data={"proposals": to_json(found)})

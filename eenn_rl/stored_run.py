@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eenn_rl.architecture import Architecture
 from eenn_rl.architecture_file import architecture_from_json, check_architecture
@@ -45,7 +45,7 @@ class StoredRun:
     path: Path
     log: Path
     phase: str
-    config: RunConfig
+    settings: dict[str, Any]
     results: Results | None
     found: Found | None
     folder: RunFolder | None = None
@@ -54,6 +54,11 @@ class StoredRun:
     def alone(self) -> str:
         """What to say of a log alone where it has no results; empty for a run folder."""
         return "" if self.folder else LOG_ALONE[self.phase]
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """Its settings; raises `InputFileError` where another version's are unknown here."""
+        return from_json(RunConfig, self.settings, str(self.folder.config if self.folder else f"{self.path}: config"))
 
     @cached_property
     def accelerator(self) -> AcceleratorSpec:
@@ -147,9 +152,10 @@ def _check_architectures(items: Sequence[Candidate | Verified], source: str) -> 
 def open_stored_run(path: Path) -> StoredRun:
     """The run in the folder `path`, finished or not."""
     folder, stored = open_run(path)
-    config = from_json(RunConfig, stored, str(folder.config))
+    if not isinstance(stored, dict):
+        raise InputFileError(f"{folder.config}: expected settings by name, found a {type(stored).__name__}")
     return StoredRun(
-        path, folder.trajectories, folder.phase, config, read_results(folder), read_found(folder), folder
+        path, folder.trajectories, folder.phase, stored, read_results(folder), read_found(folder), folder
     )  # fmt: skip
 
 
@@ -157,9 +163,9 @@ def open_run_or_log(path: Path) -> StoredRun:
     """The run in the folder `path`, or that of the log `path`: all that others may have of it."""
     if not path.is_file():
         return open_stored_run(path)
-    from eenn_rl.logged_run import logged_config, logged_found, logged_results
+    from eenn_rl.logged_run import logged_found, logged_results, logged_settings
     from eenn_rl.trajectory import open_log
 
     with open_log(path) as log:
         phase = "finished" if log.verifications() else ("verify" if log.finished else "search")
-        return StoredRun(path, path, phase, logged_config(log), logged_results(log), logged_found(log))
+        return StoredRun(path, path, phase, logged_settings(log), logged_results(log), logged_found(log))

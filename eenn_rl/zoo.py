@@ -173,7 +173,7 @@ def _function(name: str, what: str) -> Callable[..., object]:
         raise InvalidValueError(f"{what}: expected package.module:function, found a path or nothing{hint}")
     try:
         home = import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
             raise InvalidValueError(
                 f"{what}: expected an importable module with a function of (input_shape, num_classes), found "
@@ -193,7 +193,7 @@ def _called(function: Callable[..., object], what: str, input_shape: Shape, num_
         return function(input_shape, num_classes)
     except EennError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # it was not even entered
             raise InvalidValueError(
                 f"{what}: expected a function of (input_shape, num_classes), found {one_line(error)}"

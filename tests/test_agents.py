@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_info
 import synthetic
 from eenn_agents import checkpoint as files
 from eenn_agents.agent import Task
+from eenn_agents.contract import agent_code
 from eenn_agents.guided import CHUNK, PATIENCE, STEP, WIDEN, GuidedSearch
 from eenn_agents.ledger import Ledger
 from eenn_agents.model import build_model
@@ -696,3 +697,25 @@ def test_an_agent_without_policy_may_be_told_to_be_untrained(agent: str) -> None
         check_search(AgentSettings(agent=agent, policy=policy), space)
     with pytest.raises(InvalidValueError, match=f"found agent {agent}, which uses none"):
         check_search(AgentSettings(agent=agent, policy="shipped"), space)
+
+
+def test_an_agent_that_ends_the_program_is_told() -> None:
+    """`sys.exit` in a stranger's agent is no end of the search that a script could take for success."""
+    told = r"agent 'mine': ask\(\) raised SystemExit: 1 \(test_agents.py, line"
+    with pytest.raises(AgentError, match=told), agent_code("mine", "ask()"):
+        sys.exit(1)
+
+
+def test_an_untrained_search_descends_from_other_exit_locations_each_time() -> None:
+    """After the policy's proposals: from the best known for locations that no descent began with, then from those."""
+    task, genomes = known_task(64)
+    model = build_model(EENNVectorEnv(task.evaluator, 1, layout=task.ledger.problem.layout), 0)
+    agent = PolicyAndLocal(task, model, task.ledger.problem, trained=False)
+    choices = {genome[:, LOCATION].tobytes() for genome in genomes}
+    starts = [agent._next_start(genomes[:1])[0] for _ in choices]
+    assert {start[:, LOCATION].tobytes() for start in starts} == choices
+    assert len(choices) > 1
+    rewards = [float(task.ledger.rewards(start[np.newaxis])[0]) for start in starts]
+    assert rewards == sorted(rewards, reverse=True)
+    assert rewards[0] == task.ledger.history().reward.max()
+    assert (agent._next_start(genomes[:1]) == genomes[:1]).all()

@@ -5,7 +5,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -61,10 +60,6 @@ def busy(seconds: float) -> Callable[[Workload], object]:
         (costs(("1", 1), (2, 2)), "returned energy_j '1' at exit 0, expected a finite cost"),  # type: ignore[arg-type]
         (costs((1 + 1j, 1), (2, 2)), "returned energy_j .* at exit 0, expected a finite"),  # type: ignore[arg-type]
         (lambda _w: CostReport(((1, 1), (2, 2))), r"returned \(1, 1\) as exit 0, expected an ExitCost"),  # type: ignore[arg-type]
-        (
-            lambda w: replace(costs((1, 1), (2, 2))(w), peak_memory_bytes={"sram": print}),
-            r"returned <built-in function print> as report.peak_memory_bytes\['sram'\], expected a number or a text",
-        ),
     ],
 )
 def test_what_is_no_cost_becomes_its_reason(evaluate: Callable[[Workload], object], reason: str) -> None:

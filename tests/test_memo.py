@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,6 +69,29 @@ def test_a_memo_on_disk_outlives_the_run_and_is_exact(tmp_path: Path) -> None:
     backend = Counting()
     assert memoised(backend, path, "chip 1").evaluate_many(WORKLOADS) == first
     assert backend.calls == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A span as a plugin may have it."""
+
+    core: str
+    gate: object
+
+
+def test_what_no_file_can_hold_is_remembered_in_memory_alone(tmp_path: Path) -> None:
+    """A backend may put records of its own into its breakdown: its costs count, and are asked for anew next time."""
+
+    class Odd(Counting):
+        def evaluate(self, workload: Workload) -> CostReport:
+            spans = (Slot("core0", print), SimpleNamespace(core="core1"))
+            return replace(super().evaluate(workload), timeline=spans)  # type: ignore[arg-type]
+
+    backend = Odd()
+    for asked in (1, 2):
+        memo = memoised(backend, tmp_path / "costs.sqlite", "odd chip")
+        assert memo.evaluate(WORKLOADS[0]).exits == memo.evaluate(WORKLOADS[0]).exits
+        assert backend.calls == asked
 
 
 def test_numbers_of_numpy_are_kept_as_exactly(tmp_path: Path) -> None:

@@ -139,6 +139,10 @@ def faulty(input_shape, num_classes):
     return 1 / 0
 
 
+def leaving(input_shape, num_classes):
+    raise SystemExit(1)
+
+
 def no_arguments():
     pass
 """
@@ -146,6 +150,7 @@ IMAGES = "layer 'first': in_channels and in_size: expected 3x24x20, the shape of
 MISTAKES = {
     "mine:narrow": "'second': in_channels and in_size: expected 8x24x20, what layer 'first' puts out, found 4x24x20",
     "mine:grey": IMAGES + "1x24x20",
+    "mine:leaving": "backbone 'mine:leaving': the function raised SystemExit: 1 (mine.py, line",
     "mine:fixed": IMAGES + "3x32x32",
     "mine:unflattened": "'last': in_channels: expected 3840, the elements of 8x24x20, what layer 'total' puts out",
     "mine:other_classes": "'last': out_channels and out_size: expected 4x1x1, a value for each class, found 7x1x1",

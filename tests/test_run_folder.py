@@ -43,7 +43,7 @@ def test_a_second_writer_is_refused_while_the_first_lives(tmp_path: Path) -> Non
     """Another process cannot lock the folder; after the first lets go it can."""
     folder = create_run(tmp_path / "a", {})
     code = (
-        "import sys; from pathlib import Path; from eenn_rl.run_folder import log_of, RunFolder, locked\n"
+        "import sys; from pathlib import Path; from eenn_rl.run_folder import RunFolder, locked\n"
         "with locked(RunFolder(Path(sys.argv[1]))): pass"
     )
     command = [sys.executable, "-c", code, str(folder.path)]

@@ -1,5 +1,6 @@
 """JSON for dataclasses: there and back, and errors that name the key."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -66,6 +67,8 @@ def test_an_error_names_the_key(data: Any, message: str) -> None:
 
 TENS = (f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in pairwise("abcdefghij"))
 BILLIONS = "\n".join(["a: &a [x]", *TENS])
+MERGES = (f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 10)}]}}" for a, b in pairwise("abcdefghijkl"))
+MERGED = "\n".join(["a: &a {k: 1}", *MERGES])
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, "9" * 5000, "{", "\udc80"], ids=["deep", "long", "cut", "bytes"])
@@ -84,9 +87,10 @@ def test_what_cannot_be_parsed_is_one_line(read: Callable[[Path], Any], content:
     [
         ("a: &a [*a]", "100 levels"),
         (BILLIONS, "more than 1,000,000 values"),
+        (MERGED, "more than 10,000 keys merged"),
         ("a: 1\nb: {c: 2, d: 3, c: 4}", "the key 'c' twice"),
     ],
-    ids=["circle", "billions", "repeated key"],
+    ids=["circle", "billions", "merged", "repeated key"],
 )
 def test_yaml_that_nobody_means_is_one_line(content: str, reason: str, tmp_path: Path) -> None:
     """Aliases that stand for a circle or for billions of values are refused at once, and so is a repeated key."""
@@ -103,6 +107,15 @@ def test_aliases_may_stand_for_what_was_written_once(tmp_path: Path) -> None:
     path.write_text("base: &base {x: 1, y: 2}\nmore: {<<: *base, y: 3}\nlist: [*base, *base]\n", encoding="utf-8")
     found = read_yaml(path)
     assert found == {"base": {"x": 1, "y": 2}, "more": {"x": 1, "y": 3}, "list": [{"x": 1, "y": 2}] * 2}
+    path.write_text("a: &a {x: 1}\nb: &b {<<: *a, <<: *a, x: 2}\nc: {<<: [*a, *b], x: 3}\n", encoding="utf-8")
+    assert read_yaml(path) == {"a": {"x": 1}, "b": {"x": 2}, "c": {"x": 3}}
+
+
+def test_json_may_hold_what_a_program_wrote(tmp_path: Path) -> None:
+    """A run's own results of a deep backbone have millions of values; JSON has no aliases that multiply them."""
+    path = tmp_path / "search.json"
+    path.write_text(json.dumps([0] * 1_000_001), encoding="utf-8")
+    assert len(read_json(path)) == 1_000_001
 
 
 def test_what_a_constructor_refuses_is_told_in_its_own_words() -> None:

@@ -49,7 +49,7 @@ def agent_code(name: str, what: str) -> Iterator[None]:
         yield
     except EennError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if is_own(name):
             raise
         raise AgentError(f"agent {name!r}: {what} {raised(error)}") from error

@@ -24,6 +24,7 @@ from eenn_rl.export_onnx.manifest import (
     Manifest,
     Storage,
     TensorInfo,
+    manifest_json,
 )
 from eenn_rl.export_onnx.stages import Normalisation, StageGraphs, stage_graphs
 from eenn_rl.hardware import AcceleratorSpec
@@ -32,7 +33,6 @@ from eenn_rl.integers import activation_range
 from eenn_rl.problem import dataset_of
 from eenn_rl.results import Verified
 from eenn_rl.run_folder import write_json
-from eenn_rl.serialization import to_json
 from eenn_rl.tables import ConfidenceRule
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def export_network(architecture: Architecture, network: "Network", deployment: D
     try:
         stages = tuple(_write_stage(partial, k, item, architecture, deployment, onnx) for k, item in enumerate(graphs))
         manifest = _manifest(architecture, deployment, stages, graphs, str(onnx.__version__))
-        write_json(partial / FILE_NAME, to_json(manifest))
+        write_json(partial / FILE_NAME, manifest_json(manifest))
         partial.chmod(0o777 & ~_umask())
         if folder.exists():
             folder.rmdir()

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from eenn_rl.errors import InputFileError, InvalidValueError, check
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.images import ImageForm
-from eenn_rl.serialization import from_json, read_json
+from eenn_rl.serialization import from_json, read_json, to_json
 from eenn_rl.tables import ConfidenceRule
 
 FORMAT = "eenn-rl onnx export 1"
@@ -158,6 +158,12 @@ class Manifest:
     def graphs(self) -> tuple[Graph, ...]:
         """Every graph in the order it may run."""
         return tuple(graph for stage in self.stages for graph in (stage.backbone, stage.branch))
+
+
+def manifest_json(manifest: Manifest) -> dict[str, Any]:
+    """The content of ``manifest.json``, without the keys that older readers do not know where they say nothing."""
+    told: dict[str, Any] = to_json(manifest)
+    return {key: value for key, value in told.items() if value is not None or key not in ("classes", "image")}
 
 
 def read_manifest(folder: Path) -> Manifest:
