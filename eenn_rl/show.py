@@ -27,8 +27,8 @@ def results_json(run: StoredRun) -> dict[str, Any]:
     return {"run": str(run.path), "phase": run.phase, **(results or empty), "search": search}
 
 
-def show(path: Path) -> None:
-    """Print the results of the run in `path`, its folder or its log alone, to stdout."""
+def show(path: Path) -> Path:
+    """Print the results of the run in `path`, its folder or its log alone, to stdout; where its log is, or will be."""
     run = open_run_or_log(path)
     console = ResultConsole()
     settings = ((name, run.settings.get(name)) for name in SHOWN_SETTINGS)
@@ -42,6 +42,7 @@ def show(path: Path) -> None:
     else:
         console.print(f"not finished, next phase: {run.phase}")
         console.print(f"continue it with: eenn-rl train --run {path} --resume", soft_wrap=True)
+    return run.log
 
 
 def _without_results(run: StoredRun) -> str:
@@ -58,11 +59,10 @@ def show_json(path: Path) -> None:
     ResultConsole().print_json(data=results_json(open_run_or_log(path)))
 
 
-def show_log(path: Path) -> None:
-    """Draw the learning curve and the Pareto front of the run in `path`."""
+def show_log(log: Path) -> None:
+    """Draw the learning curve and the Pareto front of a log, where there is one yet."""
     from eenn_rl.log_view import log_view
 
-    log = open_run_or_log(path).log
     if log.exists():
         ResultConsole().print(log_view(log))
 
@@ -71,10 +71,7 @@ def show_both(first: Path, second: Path) -> None:
     """Two runs: the results of each, and their searches side by side."""
     from eenn_rl.log_view import compare_view
 
-    logs = [open_run_or_log(path).log for path in (first, second)]
-    for path in (first, second):
-        show(path)
-    ResultConsole().print(compare_view(*logs))
+    ResultConsole().print(compare_view(show(first), show(second)))
 
 
 SHOWN_SETTINGS = ("backend", "accelerator", "backbone", "dataset", "seed")

@@ -86,8 +86,7 @@ def _show(arguments: Arguments) -> int:
     elif arguments.json:
         show_json(arguments.run)
     else:
-        show(arguments.run)
-        show_log(arguments.run)
+        show_log(show(arguments.run))
     return 0
 
 

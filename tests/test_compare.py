@@ -269,20 +269,20 @@ def test_a_comparison_goes_on_from_every_directory(
     words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The accelerator's file may be named by any of its paths, or lie somewhere else by now."""
-    work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
-    for folder in (work, elsewhere):
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    for folder in (home, elsewhere):
         folder.mkdir()
-    monkeypatch.chdir(work)
+    monkeypatch.chdir(home)
     write_accelerator(Path("edge.yaml"))
     assert main([*words, "--out", "out", "--accelerator", "edge.yaml", "--seeds", "1"]) == 0
-    before = stamps(work / "out")
-    assert json.loads(Path("out/problem.json").read_text())["accelerator"] == str(work / "edge.yaml")
-    assert main([*words, "--out", "out", "--accelerator", "../work/edge.yaml", "--seeds", "1"]) == 0
+    before = stamps(home / "out")
+    assert json.loads(Path("out/problem.json").read_text())["accelerator"] == str(home / "edge.yaml")
+    assert main([*words, "--out", "out", "--accelerator", "../home/edge.yaml", "--seeds", "1"]) == 0
     monkeypatch.chdir(elsewhere)
-    assert main([*words, "--out", "../work/out", "--accelerator", str(work / "edge.yaml"), "--seeds", "1"]) == 0
-    (work / "edge.yaml").rename("moved.yaml")
-    assert main([*words, "--out", "../work/out", "--accelerator", "moved.yaml", "--seeds", "1"]) == 0
-    assert stamps(work / "out") == before
+    assert main([*words, "--out", "../home/out", "--accelerator", str(home / "edge.yaml"), "--seeds", "1"]) == 0
+    (home / "edge.yaml").rename("moved.yaml")
+    assert main([*words, "--out", "../home/out", "--accelerator", "moved.yaml", "--seeds", "1"]) == 0
+    assert stamps(home / "out") == before
 
 
 def test_a_comparison_that_lost_its_cells_searches_them_again(words: tuple[str, ...], tmp_path: Path) -> None:

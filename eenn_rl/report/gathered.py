@@ -23,6 +23,7 @@ from eenn_rl.paths import bare
 from eenn_rl.problem import data_form
 from eenn_rl.report.logged import Logged, read_logged
 from eenn_rl.results import Results, Verified
+from eenn_rl.run_folder import log_of
 from eenn_rl.serialization import to_json
 from eenn_rl.space import LOCATION
 from eenn_rl.stored_run import StoredRun, open_run_or_log
@@ -112,12 +113,7 @@ def gather(path: Path) -> RunReport:
     from eenn_rl.trajectory import open_log
 
     run = open_run_or_log(path)
-    if not run.log.exists():
-        raise InputFileError(
-            f"{path}: expected a run that has begun its search, found one before its phase {run.phase!r}: "
-            f"continue it with eenn-rl train --run {path} --resume"
-        )
-    with open_log(run.log) as log:
+    with open_log(log_of(path)) as log:
         logged, meta, baselines = read_logged(log), log.meta, logged_baselines(log)
     return RunReport(
         path=path,
