@@ -178,7 +178,7 @@ def make_evaluator(config: RunConfig, tables: AccuracyTables, run: RunFolder | N
 
     The folder `run` keeps what a slow backend says, where `config` names no file for that, and the accelerator.
     Raises `EennError` where `config` asks for another backbone, other data or another confidence rule than those of
-    `tables`, but where they are the tables of `run`; its default data set stands for that of the tables.
+    `tables`, but where they are the tables of `run`; its default backbone and data set stand for those of the tables.
     """
     if run is None:
         _check_asked(tables, config)
@@ -202,7 +202,7 @@ def make_evaluator(config: RunConfig, tables: AccuracyTables, run: RunFolder | N
 
 
 def _check_asked(tables: AccuracyTables, config: RunConfig) -> None:
-    """Refuse tables handed over for another problem; who leaves the data set out takes that of the tables."""
+    """Refuse tables handed over for another problem; what is left at its default is taken from the tables."""
     source = "the accuracy tables"
     _of_asked_rule(tables, config)
     if config.backbone != RunConfig.backbone:
