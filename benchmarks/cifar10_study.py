@@ -85,9 +85,12 @@ def write_architectures(file: Path, architectures: list[Architecture]) -> None:
 
 def make_tables(
     data: Path, backbone: str, study: Path, device: str, settings: SupernetSettings, seed: int,
-    branches: Sequence[str] = BRANCHES, bits: Sequence[int] = (2, 4, 8),
+    branches: Sequence[str] = BRANCHES, bits: Sequence[int] = (2, 4, 8), changes: int | None = None,
 ) -> Path:  # fmt: skip
-    """Shared weights of `backbone` and their tables in ``study/<backbone>.npz``; done once."""
+    """Shared weights of `backbone` and their tables in ``study/<backbone>.npz``; done once.
+
+    `changes` bounds how often bits change along a path, as in `measure_tables`.
+    """
     target = study / f"{backbone}.npz"
     if target.exists():
         return target
@@ -99,7 +102,10 @@ def make_tables(
     )  # fmt: skip
     supernet.save(study / f"{backbone}_supernet.pt")
     notes = f"CIFAR-10, JPEG q75; validation: 5,000 training images held out, mirrored too; {settings}; seed {seed}"
-    measure_tables(supernet, dataset, progress=progress, notes=notes).save(target)
+    begun = study / f"{backbone}_tables.pt"
+    measure_tables(
+        supernet, dataset, changes=changes, progress=progress, checkpoint=begun, notes=notes
+    ).save(target)  # fmt: skip
     return target
 
 
@@ -134,6 +140,7 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, default=40, help="epochs of each full training")
     parser.add_argument("--branches", default=",".join(BRANCHES), help="those that the shared weights have")
     parser.add_argument("--bits", default="2,4,8", help="those that the shared weights have")
+    parser.add_argument("--changes", type=int, help="most changes of bits along a path that tables hold")
     parser.add_argument("--branches-per-step", type=int, default=3)
     parser.add_argument("--early-exits-weight", type=float, default=SupernetSettings().early_exits_weight)
     parser.add_argument("--calibration-images", type=int, default=2048)
@@ -185,7 +192,7 @@ def main(arguments_given: list[str] | None = None) -> None:
     if options.verb == "tables":
         settings: Any = supernet_settings(options)
         given = (options.data, options.backbone, options.study, options.device, settings, options.seed)
-        print(make_tables(*given, options.branches.split(","), numbers(options.bits)))
+        print(make_tables(*given, options.branches.split(","), numbers(options.bits), options.changes))
         return
     bits = numbers(options.static_bits)
     measured = train(

@@ -162,7 +162,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything for one backbone."""
     file = make_tables(
         options.data, options.backbone, options.study, options.device, supernet_settings(options), options.seed,
-        options.branches.split(","), numbers(options.bits),
+        options.branches.split(","), numbers(options.bits), options.changes,
     )  # fmt: skip
     tables = AccuracyTables.load(file)
     if set(tables.bits) != set(numbers(options.bits)):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import relu6
 
 from eenn_rl.integers import activation_range
 from eenn_rl.networks.quantise import (
@@ -59,6 +60,40 @@ def test_gradients_pass_straight_through() -> None:
     assert result.tolist() == [0, 0, 2, 3]
     assert values.grad is not None
     assert values.grad.tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("step", [0.01, 0.0235, 0.4, 2.5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_ceiling_is_that_of_the_activation(bits: int, step: float, dtype: torch.dtype) -> None:
+    """Bounded and quantised at once: values and gradients of one after the other."""
+    drawn = (torch.randn(4000, generator=torch.Generator().manual_seed(3)) * 5).to(dtype)
+    at_once, in_turn = drawn.clone().requires_grad_(), drawn.clone().requires_grad_()
+    one = quantise_activation(at_once, torch.tensor(step), bits, signed=False, ceiling=6.0)
+    other = quantise_activation(relu6(in_turn), torch.tensor(step), bits, signed=False)
+    one.sum().backward()
+    other.sum().backward()
+    assert torch.equal(one, other)
+    assert at_once.grad is not None
+    assert in_turn.grad is not None
+    assert torch.equal(at_once.grad, in_turn.grad)
+
+
+def test_a_ceiling_is_no_number_that_a_replayed_step_would_keep() -> None:
+    """Elsewhere than on a processor the step's value is never read: a captured step would keep the first for ever."""
+    values, step = torch.empty(8, device="meta"), torch.empty((), device="meta")
+    assert quantise_activation(values, step, 4, signed=False, ceiling=6.0).shape == (8,)
+
+
+def test_a_step_is_the_best_for_bounded_values() -> None:
+    """What lies beyond the ceiling does not widen the step."""
+    values = torch.rand(4000, generator=torch.Generator().manual_seed(4)) * 60
+    step = float(best_step(values, 8, signed=False, ceiling=6.0))
+    assert step == float(best_step(relu6(values), 8, signed=False)) <= 6.001 / 255
+    quantiser = ActivationQuantiser(8, signed=False, ceiling=6.0)
+    with refreshing(quantiser):
+        quantiser(values)
+    assert float(quantiser.step) == step
 
 
 @settings(deadline=None)

@@ -15,7 +15,11 @@ from torch.nn import functional
 
 from eenn_rl.backbone import Layer
 from eenn_rl.errors import check
+from eenn_rl.networks.depthwise import mixed_depthwise
 from eenn_rl.networks.quantise import ActivationQuantiser, quantise_weight
+
+CEILINGS = {"relu6": 6.0}
+"""What an activation bounds its values by, where it does."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Variant(nn.Module):
             norm = nn.BatchNorm1d if layer.kind == "linear" else nn.BatchNorm2d
             self.norm = norm(layer.out_channels)
         if role.quantised:
-            self.output = ActivationQuantiser(bits, signed=role.signed)
+            self.output = ActivationQuantiser(bits, signed=role.signed, ceiling=CEILINGS.get(layer.activation))
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the weights (He et al. 2015, fan-out for convolutions), small ones for logits; the rest is constant."""
@@ -112,11 +116,12 @@ class QuantisedLayer(nn.Module):
         value = self.operate(inputs, variant)
         if hasattr(variant, "norm"):
             value = variant.norm(value)
-        if self.layer.activation == "relu6":
-            value = functional.relu6(value)
-        elif self.layer.activation == "relu" and not hasattr(variant, "output"):
-            value = functional.relu(value)  # elsewhere the unsigned quantiser rectifies
-        return variant.output(value) if hasattr(variant, "output") else value
+        if hasattr(variant, "output"):
+            quantised: Tensor = variant.output(value)  # an unsigned one rectifies
+            return quantised
+        if self.layer.activation == "none":
+            return value
+        return functional.relu6(value) if self.layer.activation == "relu6" else functional.relu(value)
 
     def operate(self, inputs: Sequence[Tensor], variant: Variant | None) -> Tensor:
         """The operator alone; layers without weights need no variant."""
@@ -130,10 +135,8 @@ class QuantisedLayer(nn.Module):
         if layer.kind == "linear":
             return functional.linear(first.flatten(1), weight, bias)
         value = self.padded(first)
-        if layer.kind == "depthwise" and first.device.type == "cpu" and first.dtype == torch.bfloat16:
-            # In bfloat16 a processor takes ten times as long for a strided depthwise convolution as in float32.
-            with torch.autocast("cpu", enabled=False):
-                return functional.conv2d(value.float(), weight, bias, layer.stride, self.padding, groups=layer.groups)
+        if layer.kind == "depthwise" and value.device.type == "cpu" and value.dtype == torch.bfloat16 and bias is None:
+            return mixed_depthwise(value, weight, layer.stride, self.padding)
         return functional.conv2d(value, weight, bias, layer.stride, self.padding, groups=layer.groups)
 
     def padded(self, value: Tensor) -> Tensor:

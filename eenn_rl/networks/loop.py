@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from eenn_rl.errors import InputFileError
+from eenn_rl.networks.allocation import kept_memory
 from eenn_rl.networks.layers import Variant
 from eenn_rl.progress import Progress
 
@@ -89,17 +90,23 @@ def run_steps(job: Trainable, checkpoint: Path | None, identity: str, progress: 
         if state.get("identity") == identity:
             job.load_state_dict(state["job"])
             start = int(state["step"])
+    with kept_memory():
+        _run_from(start, job, checkpoint, identity, progress)
+    if checkpoint is not None and start < job.total:
+        save_state(checkpoint, {"identity": identity, "step": job.total, "job": job.state_dict()})
+
+
+def _run_from(start: int, job: Trainable, checkpoint: Path | None, identity: str, progress: Progress) -> None:
+    """Steps from `start` on, with checkpoints every `SAVE_EVERY_S` seconds."""
     saved = time.monotonic()
     for index in range(start, job.total):
         if job.finished():
-            break
+            return
         facts = job.step(index)
         progress.advance(index + 1, **facts)
         if checkpoint is not None and time.monotonic() - saved > SAVE_EVERY_S:
             save_state(checkpoint, {"identity": identity, "step": index + 1, "job": job.state_dict()})
             saved = time.monotonic()
-    if checkpoint is not None and start < job.total:
-        save_state(checkpoint, {"identity": identity, "step": job.total, "job": job.state_dict()})
 
 
 def one_cycle(step: int, total: int, peak: float) -> float:

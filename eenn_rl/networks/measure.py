@@ -18,6 +18,7 @@ from torch import Tensor
 
 from eenn_rl.branches import CLASSIFIER
 from eenn_rl.levels import confidence_levels
+from eenn_rl.networks.allocation import kept_memory
 from eenn_rl.networks.builder import Head, Network
 from eenn_rl.networks.confidence import confidence, fit_temperature
 from eenn_rl.networks.data import Dataset
@@ -127,6 +128,7 @@ class _Measurement:
 
 
 @torch.no_grad()
+@kept_memory()
 def measure_tables(
     supernet: Supernet,
     dataset: Dataset,

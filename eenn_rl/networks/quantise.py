@@ -58,7 +58,7 @@ class _RoundActivation(torch.autograd.Function):
     """Nearest multiple of the step within the range; the gradient passes inside the range (PACT, Choi et al. 2018)."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, step: Tensor, low: int, high: int) -> Tensor:
+    def forward(ctx: Any, values: Tensor, step: Tensor, low: int, high: float) -> Tensor:
         scaled = values / step
         ctx.range = (low, high)
         if ctx.needs_input_grad[0]:
@@ -75,10 +75,17 @@ class _RoundActivation(torch.autograd.Function):
         return torch.ops.aten.hardtanh_backward(gradient, scaled, *ctx.range), None, None, None
 
 
-def quantise_activation(values: Tensor, step: Tensor, bits: int, *, signed: bool) -> Tensor:
-    """`values` at `bits`: integer multiples of `step` (a scalar) within `activation_range`."""
+def quantise_activation(
+    values: Tensor, step: Tensor, bits: int, *, signed: bool, ceiling: float | None = None
+) -> Tensor:
+    """`values`, first bounded by `ceiling`, at `bits`: integer multiples of `step` (a scalar) in `activation_range`."""
     low, high = activation_range(bits, signed=signed)
-    quantised: Tensor = _RoundActivation.apply(values, step, low, high)  # type: ignore[no-untyped-call]
+    top = float(high)
+    if ceiling is not None and values.device.type == "cpu":
+        top = min(top, ceiling / float(step))  # the bounds in one pass instead of two
+    elif ceiling is not None:
+        values = values.clamp(max=ceiling)  # steps that are replayed cannot read numbers
+    quantised: Tensor = _RoundActivation.apply(values, step, low, top)  # type: ignore[no-untyped-call]
     return quantised
 
 
@@ -95,11 +102,12 @@ def _scattered(flat: Tensor) -> Tensor:
     return flat[torch.arange(SAMPLE, device=flat.device) * SCATTER % len(flat)]
 
 
-def best_step(values: Tensor, bits: int, *, signed: bool) -> Tensor:
+def best_step(values: Tensor, bits: int, *, signed: bool, ceiling: float | None = None) -> Tensor:
     """The step of least mean squared error for `values`, of forty between a fortieth and the whole of their range."""
     low, high = activation_range(bits, signed=signed)
     sample = _scattered(values.detach().flatten()).float()
-    sample = sample if signed else sample.clamp_min(0)  # what the rectifier removes is no error
+    if not signed:
+        sample = sample.clamp(0, ceiling)  # what the activation removes is no error
     largest = (sample.abs().amax() / max(high, 1)).clamp_min(1e-6)
     steps = largest * torch.arange(1, CANDIDATES + 1, device=sample.device).unsqueeze(1) / CANDIDATES
     errors = ((sample / steps).round_().clamp_(low, high) * steps - sample).square_().mean(1)
@@ -111,18 +119,19 @@ class ActivationQuantiser(nn.Module):
 
     step: Tensor
 
-    def __init__(self, bits: int, *, signed: bool) -> None:
+    def __init__(self, bits: int, *, signed: bool, ceiling: float | None = None) -> None:
         super().__init__()
-        self.bits, self.signed = bits, signed
+        self.bits, self.signed, self.ceiling = bits, signed, ceiling
         self.register_buffer("step", torch.ones(()))
         self.refresh, self.averaging = 0.0, False
 
     def forward(self, values: Tensor) -> Tensor:
-        """`values`, quantised; while refreshing, the step first moves towards the best one for them."""
+        """`values`, bounded by the ceiling if any, quantised; refreshing first moves the step to their best one."""
         if self.refresh:
-            self.step.lerp_(best_step(values, self.bits, signed=self.signed), self.refresh)
+            best = best_step(values, self.bits, signed=self.signed, ceiling=self.ceiling)
+            self.step.lerp_(best, self.refresh)
             self.refresh = self.refresh / (1 + self.refresh) if self.averaging else self.refresh
-        return quantise_activation(values, self.step, self.bits, signed=self.signed)
+        return quantise_activation(values, self.step, self.bits, signed=self.signed, ceiling=self.ceiling)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from eenn_rl.backbone import Backbone
 from eenn_rl.branches import CLASSIFIER
 from eenn_rl.errors import FULL_DISK, EennError, check
 from eenn_rl.levels import confidence_levels
+from eenn_rl.networks.allocation import kept_memory
 from eenn_rl.networks.confidence import confidence, fit_temperature
 from eenn_rl.networks.data import Dataset
 from eenn_rl.networks.loop import save_state, threads
@@ -113,6 +114,7 @@ def _outcome(logits: npt.NDArray[np.float32], labels: torch.Tensor, groups: torc
     return Outcome(confidence_levels(np.stack(sure)), correct, groups.cpu().numpy())
 
 
+@kept_memory()
 def measure_network(
     trained: TrainedNetwork,
     dataset: Dataset,
