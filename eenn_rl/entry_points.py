@@ -1,7 +1,7 @@
 """What is installed in a group of entry points: nothing is imported, and no damaged distribution hides the others."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -28,6 +28,12 @@ def installed_points(group: str) -> list[InstalledPoint]:
     """Every entry point of `group`; sorted by name, then distribution."""
     found = [point for name, distribution in _distributions() for point in _points(group, name, distribution)]
     return sorted(found, key=lambda point: (point.name, point.distribution))
+
+
+def claimed_too(rivals: Iterable[object], remedy: str = "uninstall one") -> str | None:
+    """What is wrong with a name that `rivals` claim as well, in one line; None where there are none."""
+    named = ", ".join(map(str, rivals))
+    return f"the name is also claimed by {named}: {remedy}" if named else None
 
 
 def _quietly(read: Callable[[], str | None]) -> str:

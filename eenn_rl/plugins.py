@@ -14,7 +14,7 @@ from typing import cast
 import pluggy
 
 from eenn_rl.backbone import Backbone
-from eenn_rl.entry_points import installed_points
+from eenn_rl.entry_points import claimed_too, installed_points
 from eenn_rl.errors import BackendError, EennError, InvalidValueError, MissingDependencyError, one_line, unknown_name
 from eenn_rl.hardware import DEFAULT_ACCELERATOR, AcceleratorSpec, load_accelerator
 from eenn_rl.hookspecs import API_VERSION, PROJECT, HardwareBackend, HookSpecs
@@ -81,8 +81,7 @@ def _discover() -> list[_Found]:
 
 def _same_name_problem(found: _Found, others: list[_Found]) -> str | None:
     """Why the name is ambiguous: every other distribution that claims it."""
-    rivals = [str(o.record) for o in others if o is not found and o.record.name == found.record.name]
-    return f"the name is also claimed by {', '.join(rivals)}: uninstall one" if rivals else None
+    return claimed_too(o.record for o in others if o is not found and o.record.name == found.record.name)
 
 
 def _call(found: _Found, doing: str, action: Callable[[], object]) -> object:

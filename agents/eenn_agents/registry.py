@@ -8,7 +8,7 @@ from typing import cast
 
 from eenn_agents.agent import AgentMaker
 from eenn_rl import __version__
-from eenn_rl.entry_points import InstalledPoint, installed_points
+from eenn_rl.entry_points import InstalledPoint, claimed_too, installed_points
 from eenn_rl.errors import EennError, InvalidValueError, one_line, unknown_name
 from eenn_rl.plugins import OWN_DISTRIBUTION
 
@@ -58,11 +58,9 @@ def _record(point: InstalledPoint) -> AgentRecord:
 
 def _same_name_problem(point: InstalledPoint, others: list[InstalledPoint]) -> str | None:
     """Why the name is ambiguous: everybody else who claims it."""
-    rivals = [str(_record(other)) for other in others if other is not point and other.name == point.name]
-    if not rivals:
-        return None
+    rivals = (_record(other) for other in others if other is not point and other.name == point.name)
     remedy = "uninstall the other" if is_own(point.name) else "uninstall one"
-    return f"the name is also claimed by {', '.join(rivals)}: {remedy}, or give it another name"
+    return claimed_too(rivals, f"{remedy}, or give it another name")
 
 
 def agent_names() -> tuple[str, ...]:
