@@ -21,7 +21,7 @@ from eenn_rl.config import RunConfig
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError, check
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.options import option
-from eenn_rl.places import check_folder
+from eenn_rl.places import check_folder, held
 from eenn_rl.problem import make_evaluator
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.run_folder import write_json
@@ -85,7 +85,7 @@ def compare(
 
     Agents search as ``config.search`` says; its policy goes to those that use one.
     Leaves ``comparison.json`` and ``comparison.svg``. `optimum`, where it is known, takes the place of the best reward
-    found. Raises `EennError` for unknown agents and for a folder that holds another comparison.
+    found. Raises `EennError` for unknown agents, and for a folder that holds another comparison or is being written to.
     """
     from eenn_agents.precheck import begun_with, check_search
     from eenn_rl.compare_plot import plot
@@ -97,14 +97,15 @@ def compare(
     for each in searches:
         check_search(each, evaluator.space)
     _claim(out, config, settings, evaluator, progress)
-    tables.save(out / "tables.npz")
-    cells = _cells(out, config, settings, progress)
-    best = max(best_known(cells), optimum if optimum is not None else best_known(cells))
-    rows = tuple(summarise(cells, settings.budgets, best))
-    policies = {each.agent: begun_with(each, evaluator.space) for each in searches}
-    result = Comparison(best if isfinite(best) else None, evaluator.space.size, policies, rows, cells)
-    write_json(out / "comparison.json", to_json(result))
-    plot(out / "comparison.svg", cells, result.best_known)
+    with held(out, "comparison", "--out"):
+        tables.save(out / "tables.npz")
+        cells = _cells(out, config, settings, progress)
+        best = max(best_known(cells), optimum if optimum is not None else best_known(cells))
+        rows = tuple(summarise(cells, settings.budgets, best))
+        policies = {each.agent: begun_with(each, evaluator.space) for each in searches}
+        result = Comparison(best if isfinite(best) else None, evaluator.space.size, policies, rows, cells)
+        write_json(out / "comparison.json", to_json(result))
+        plot(out / "comparison.svg", cells, result.best_known)
     return result
 
 

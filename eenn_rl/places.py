@@ -1,5 +1,12 @@
-"""check_file, check_folder, check_apart: whether what a long job is to leave can be written, asked before it begins."""
+"""check_file, check_folder, check_apart: whether what a long job is to leave can be written, asked before it begins.
 
+`held`: that nobody else writes there meanwhile.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -38,3 +45,22 @@ def _check(folder: Path, path: Path, option: str) -> None:
         raise InvalidValueError(
             f"{option} {path}: expected a place that can be written to, found none ({error.strerror}): choose another"
         ) from None
+
+
+@contextmanager
+def held(folder: Path, what: str, option: str) -> Iterator[None]:
+    """Hold `folder`: a second writer is refused while this one lives, whatever happens to it.
+
+    `what` names the folder's kind, `option` is how the user chose it. Raises `InvalidValueError` for the second one.
+    """
+    handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InvalidValueError(
+                f"{what} {folder} is in use by another process: wait for it, or choose another {option}"
+            ) from None
+        yield
+    finally:
+        os.close(handle)

@@ -1,16 +1,14 @@
 """The run folder: what lies where, who may write to it, and how far the run has come."""
 
-import fcntl
 import json
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eenn_rl.errors import InputFileError, InvalidValueError
+from eenn_rl.places import held
 from eenn_rl.serialization import read_json
 
 RUNS = Path("runs")
@@ -152,17 +150,6 @@ def newest_run() -> Path | None:
     return max(found, key=lambda path: (path / "config.json").stat().st_mtime, default=None)
 
 
-@contextmanager
-def locked(folder: RunFolder) -> Iterator[None]:
-    """Hold the run folder: a second writer is refused while this one lives, whatever happens to it."""
-    handle = os.open(folder.path / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InvalidValueError(
-                f"run folder {folder.path} is in use by another process: wait for it, or choose another --run"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
+def locked(folder: RunFolder) -> AbstractContextManager[None]:
+    """Hold the run folder, as `held` does: a second writer is refused."""
+    return held(folder.path, "run folder", "--run")

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from eenn_rl.cli import main
 from eenn_rl.compare import CompareSettings, compare
 from eenn_rl.config import RunConfig
 from eenn_rl.errors import InputFileError, InvalidValueError
+from eenn_rl.places import held
 from eenn_rl.search import AgentSettings
 from eenn_rl.tables import AccuracyTables
 from eenn_rl.zoo import make_backbone
@@ -66,6 +68,17 @@ def test_another_comparisons_folder_is_refused(tables: AccuracyTables, tmp_path:
     compare(RunConfig(), tables, out, CompareSettings(("random",), (5,), 1, workers=1))
     with pytest.raises(InvalidValueError, match="another"):
         compare(RunConfig(max_exits=2), tables, out, CompareSettings(("random",), (5,), 1, workers=1))
+
+
+def test_a_second_process_in_the_same_folder_is_refused(tables: AccuracyTables, tmp_path: Path) -> None:
+    """Two would search every missing cell twice, and the slower one's summary would stay."""
+    out = tmp_path / "comparison"
+    compare(RunConfig(), tables, out, SETTINGS)
+    summary = (out / "comparison.json").read_bytes()
+    with held(out, "comparison", "--out"), pytest.raises(InvalidValueError, match=r"in use by another process.*--out"):
+        compare(RunConfig(), tables, out, replace(SETTINGS, seeds=3))
+    assert (out / "comparison.json").read_bytes() == summary
+    compare(RunConfig(), tables, out, SETTINGS)
 
 
 def test_unknown_agents_are_refused_before_anything_is_made(tables: AccuracyTables, tmp_path: Path) -> None:
