@@ -32,15 +32,16 @@ def _digest(*parts: Any) -> str:
 
 
 def identity_of(name: str, backend: HardwareBackend, accelerator: AcceleratorSpec) -> str:
-    """What decides the costs besides the workload: the installed backend and its version, and the accelerator.
+    """What decides the costs besides the workload: the installed backend, its version and files, and the accelerator.
 
-    A backend whose answers also depend on something else (the version of a tool it calls) says so in an attribute
-    `fingerprint`, a string.
+    The files, code and data, are those of `sources_of`: costs of before an edit are never handed out. A backend whose
+    answers also depend on something else (the version of a tool it calls) says so in an attribute `fingerprint`, a
+    string.
     """
     record = backend_record(name)
-    return _digest(
-        record.distribution, record.version, record.origin, getattr(backend, "fingerprint", ""), to_json(accelerator)
-    )
+    own = getattr(backend, "fingerprint", "")
+    sources = sources_of(backend, record)
+    return _digest(record.distribution, record.version, record.origin, own, sources, to_json(accelerator))
 
 
 class _Store:
@@ -191,9 +192,9 @@ def memoised(
 ) -> MemoisedBackend:
     """`backend`, remembering every sound report; with `path`, also in that SQLite file, across runs and processes.
 
-    `identity` (see `identity_of`) keeps the reports of different backends, versions and accelerators apart in one
-    file. `limit_s` bounds each evaluation of `evaluate_many`. Wrap it around `parallel`, which has a limit of its own,
-    to spread what is not yet known over processes.
+    `identity` (see `identity_of`) keeps the reports of different backends, of states of their files and of accelerators
+    apart in one file. `limit_s` bounds each evaluation of `evaluate_many`. Wrap it around `parallel`, which has a
+    limit of its own, to spread what is not yet known over processes.
 
     Raises:
         InputFileError: `path` is something else, or cannot be read or written; also while it is used.
@@ -221,5 +222,4 @@ def practical(
         return memoised(spread, memo, identity_of(name, backend, accelerator), limit_s)
     if kept is None or hasattr(spread, "evaluate_batch"):
         return spread
-    identity = _digest(identity_of(name, backend, accelerator), sources_of(backend, backend_record(name)))
-    return MemoisedBackend(spread, kept, identity, limit_s, QUICK_S)
+    return MemoisedBackend(spread, kept, identity_of(name, backend, accelerator), limit_s, QUICK_S)

@@ -132,7 +132,7 @@ def test_another_identity_is_another_memo(tmp_path: Path) -> None:
 
 
 def test_an_identity_covers_all_that_matters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Distribution, version, accelerator and the backend's own fingerprint each change it."""
+    """Distribution, version, files, accelerator and the backend's own fingerprint each change it."""
     site = install(tmp_path / "a", "chip", {"memochip": "memo_chip"}, {"memo_chip": good_plugin()}, version="1.0")
     monkeypatch.syspath_prepend(site)
     backend = Counting()
@@ -144,6 +144,16 @@ def test_an_identity_covers_all_that_matters(tmp_path: Path, monkeypatch: pytest
     monkeypatch.syspath_prepend(install(tmp_path / "b", "chip", {"memochip": "memo_chip"}, {}, version="1.1"))
     others.append(identity_of("memochip", Counting(), ACCELERATOR))
     assert len({first, *others}) == 4
+
+    model = tmp_path / "edited.py"
+    model.write_text("ENERGY = 1")
+    edited = ModuleType("edited")
+    edited.__file__ = str(model)
+    monkeypatch.setitem(sys.modules, "edited", edited)
+    monkeypatch.setattr(Counting, "__module__", "edited")
+    before = identity_of("memochip", Counting(), ACCELERATOR)
+    model.write_text("ENERGY = 2")
+    assert identity_of("memochip", Counting(), ACCELERATOR) != before
 
 
 def test_failures_are_told_and_not_remembered() -> None:
