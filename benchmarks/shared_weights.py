@@ -3,8 +3,9 @@
     python benchmarks/shared_weights.py --data DIR --backbone resnet20 --study STUDY --full FULL [options of the study]
 
 STUDY holds the shared weights (`cifar10_study.py tables`, with the same options); FULL is where the static networks
-are, or will be, trained in full from a plain network, with `--epochs` and `--plain-share`. The shared weights are not
-trained on their own for either bit-width: batch norms and activation steps alone are fitted to it.
+are, or will be, trained in full from a plain network, with `--epochs` and `--plain-share`, or (`--begin shared`) go on
+from the shared weights, each at its own bit-width. The shared weights are not trained on their own for either
+bit-width: batch norms and activation steps alone are fitted to it.
 Results: results/shared_weights.json, by backbone.
 """
 
@@ -35,6 +36,7 @@ def main() -> None:
     )
     parser.add_argument("--backbone", default="resnet20")
     parser.add_argument("--full", type=Path, required=True, help="study of full trainings")
+    parser.add_argument("--begin", default="plain", help="full training: plain or shared")
     options = parser.parse_args()
     backbone, bits = make_backbone(options.backbone), sorted(numbers(options.bits), reverse=True)
     wanted = [static_architecture(backbone, width) for width in bits]
@@ -48,8 +50,9 @@ def main() -> None:
     shared = [measure_network(inherited(supernet, item, dataset), dataset, file) for item in wanted]
     settings = training_settings(options)
     trained = train(
-        options.data, wanted[:1], options.full, options.device, options.workers, settings, options.seed, tuple(bits)
-    )
+        options.data, wanted[:1], options.full, options.device, options.workers, settings, options.seed, tuple(bits),
+        supernet if options.begin == "shared" else None,
+    )  # fmt: skip
     rows = [
         {"bits": width, "shared": accuracies(one), "full": accuracies(other)}
         for width, one, other in zip(bits, shared, trained, strict=False)
