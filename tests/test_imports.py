@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,19 @@ def test_the_core_is_a_stack_of_floors() -> None:
                 assert floor_of[other] < floor_of[part], f"{name} imports {other}"
             else:
                 assert not (ROOT / "eenn_rl" / f"{other}.py").exists(), f"{name} imports {other}, which stands above"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not even inside functions or for types alone: each module can be understood after those that it imports."""
+    faces = {name: imports(path) for name, path in MODULES.items() if path.name == "__init__.py"}
+    graph = {}
+    for name, path in MODULES.items():
+        found = imports(path)
+        others = [face for face in found & faces.keys() if not name.startswith(f"{face}.")]
+        graph[name] = found.union(*(faces[face] for face in others)) & MODULES.keys() - faces.keys() - {name}
+    for face in faces:  # it only hands on what its package holds
+        del graph[face]
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if MODULES[name].is_relative_to(ROOT / "backends")])

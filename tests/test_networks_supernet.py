@@ -18,9 +18,9 @@ from eenn_rl.networks import supernet as supernet_module
 from eenn_rl.networks.builder import Network, all_heads, heads_of, path_of
 from eenn_rl.networks.inherit import copied
 from eenn_rl.networks.loop import threads
+from eenn_rl.networks.losses import training_loss
 from eenn_rl.networks.settings import SupernetSettings
 from eenn_rl.networks.supernet import _SupernetTraining, draw_path, load_supernet, train_supernet
-from eenn_rl.networks.training import training_loss
 from eenn_rl.progress import NullProgress
 from eenn_rl.run import _measured_tables
 from eenn_rl.run_folder import RunFolder

@@ -25,7 +25,8 @@ from eenn_rl.cli import main
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.objective import Objective
-from eenn_rl.pretrain import PretrainSettings, RandomProblems, pretrain
+from eenn_rl.pretrain import RandomProblems, pretrain
+from eenn_rl.pretrain_settings import PretrainSettings
 from eenn_rl.progress import NullProgress
 from eenn_rl.randomised import core_pool, random_accelerator, random_objective
 from eenn_rl.search import AgentSettings

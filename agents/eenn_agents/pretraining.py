@@ -32,7 +32,7 @@ from eenn_rl.serialization import to_json
 
 if TYPE_CHECKING:
     from eenn_rl.evaluator import Evaluator
-    from eenn_rl.pretrain import PretrainSettings
+    from eenn_rl.pretrain_settings import PretrainSettings
 
 SAVE_EVERY_S = 8.0
 PATIENCE = 200

@@ -40,9 +40,9 @@ from eenn_rl.networks.loop import (
     save_state,
     set_learning_rate,
 )
+from eenn_rl.networks.losses import training_loss
 from eenn_rl.networks.quantise import refreshing
 from eenn_rl.networks.settings import SupernetSettings, supernet_settings_for
-from eenn_rl.networks.training import training_loss
 from eenn_rl.progress import NullProgress, Progress
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,83 +40,16 @@ from eenn_rl.networks.loop import (
     run_steps,
     set_learning_rate,
 )
+from eenn_rl.networks.losses import training_loss
 from eenn_rl.networks.quantise import refreshing
 from eenn_rl.networks.settings import TrainingSettings, training_settings_for
+from eenn_rl.networks.supernet import Supernet
 from eenn_rl.progress import NullProgress, Progress
-
-if TYPE_CHECKING:
-    from eenn_rl.networks.supernet import Supernet
 
 WIDEST = 8
 """Bits of the plain network."""
-DISTILLATION_TEMPERATURE = 2.0
 CHECKS = 10
 """How often a training with patience looks at validation accuracy."""
-
-
-def imitation(logits: Tensor, teacher: Tensor) -> Tensor:
-    """Kullback-Leibler divergence from `teacher`'s softened output (Hinton et al. 2015), both [N, classes]."""
-    t = DISTILLATION_TEMPERATURE
-    target = functional.softmax(teacher.detach() / t, 1)
-    return functional.kl_div(functional.log_softmax(logits / t, 1), target, reduction="batchmean") * t * t
-
-
-def exit_loss(logits: Tensor, labels: Tensor, teacher: Tensor, distillation: float) -> Tensor:
-    """Cross-entropy, with a share of it replaced by imitation of `teacher`."""
-    loss = functional.cross_entropy(logits, labels)
-    return (1 - distillation) * loss + distillation * imitation(logits, teacher)
-
-
-class _Scaled(torch.autograd.Function):
-    """The identity whose gradient is multiplied: heads learn at full strength, the trunk hears them softly."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor
-        return values.view_as(values)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0] * ctx.factor, None
-
-
-def scale_gradient(values: Tensor, factor: float) -> Tensor:
-    """`values`, whose gradient is multiplied by `factor`."""
-    scaled: Tensor = _Scaled.apply(values, factor)  # type: ignore[no-untyped-call]
-    return scaled
-
-
-def _logits(
-    network: Network, images: Tensor, path: Sequence[int], heads: Sequence[Head], weight: float
-) -> list[Tensor]:
-    """Logits of `heads`; those of one block before the last have `weight` together in the gradient of the trunk."""
-    values = network.start(images)
-    logits: list[Tensor] = []
-    for index, bits in enumerate(path):
-        values = network.advance(values, index, bits)
-        here = [head for head in heads if head[0] == index]
-        if not here:
-            continue
-        factor = 1.0 if index == len(path) - 1 else weight / len(here)
-        heard = {name: scale_gradient(value, factor) for name, value in values.items()}
-        logits += [network.classify(heard, head, bits) for head in here]
-    return logits
-
-
-def training_loss(
-    network: Network, images: Tensor, labels: Tensor, path: Sequence[int], heads: Sequence[Head], exit_weight: float,
-    distillation: float,
-) -> Tensor:  # fmt: skip
-    """The loss of all `heads` on a batch; the last one is the classifier's.
-
-    The early ones of a block have `exit_weight` together in the gradient of the trunk; `distillation` is the share of
-    their loss that imitates the last one.
-    """
-    logits = _logits(network, images, path, heads, exit_weight)
-    loss = functional.cross_entropy(logits[-1], labels)
-    for early in logits[:-1]:
-        loss = loss + exit_loss(early, labels, logits[-1], distillation)
-    return loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +167,7 @@ def _identity(what: list[Any], backbone: Backbone, dataset: Dataset, settings: d
 
 
 def training_identity(
-    architecture: Architecture, dataset: Dataset, settings: TrainingSettings, seed: int, shared: "Supernet | None"
+    architecture: Architecture, dataset: Dataset, settings: TrainingSettings, seed: int, shared: Supernet | None
 ) -> str:
     """sha256 of all that decides the trained weights: cores do not, so that architectures may share a training."""
     what: list[Any] = [(exit_.location, exit_.branch, exit_.bits) for exit_ in architecture.exits]
@@ -291,7 +224,7 @@ def _take_over(network: Network, plain: Mapping[str, Tensor]) -> None:
                 state[key.replace(f".variants.{WIDEST}.", f".variants.{bits}.")].copy_(value)
 
 
-def take_shared(network: Network, shared: "Supernet") -> None:
+def take_shared(network: Network, shared: Supernet) -> None:
     """Give `network` the shared weights of its layers; raises `InvalidValueError` where there are none for one."""
     held, wanted = shared.network.state_dict(), network.state_dict()
     missing = [key for key, value in wanted.items() if key not in held or held[key].shape != value.shape]
@@ -306,7 +239,7 @@ def train_full(
     seed: int = 0,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
-    shared: "Supernet | None" = None,
+    shared: Supernet | None = None,
 ) -> TrainedNetwork:
     """Train `architecture` on the training images of `dataset`; only `patience` looks at validation.
 

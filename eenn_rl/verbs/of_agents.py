@@ -74,7 +74,7 @@ def _compare(arguments: Arguments) -> int:
 def _pretrain_options(parser: Parser) -> None:
     from eenn_rl.config import RunConfig
     from eenn_rl.options import add_options
-    from eenn_rl.pretrain import PretrainSettings
+    from eenn_rl.pretrain_settings import PretrainSettings
 
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write the policy (.npz)")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="saved here, and continued from here")
@@ -85,7 +85,8 @@ def _pretrain_options(parser: Parser) -> None:
 def _pretrain(arguments: Arguments) -> int:
     from eenn_rl.display import Display
     from eenn_rl.options import given
-    from eenn_rl.pretrain import PretrainSettings, pretrain
+    from eenn_rl.pretrain import pretrain
+    from eenn_rl.pretrain_settings import PretrainSettings
     from eenn_rl.problem import tables_or_shipped
     from eenn_rl.serialization import from_json
 
