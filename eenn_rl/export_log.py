@@ -4,7 +4,6 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.replay.fault import executing
 from eenn_rl.run_folder import log_of
 from eenn_rl.trajectory import TrajectoryLog, open_log
+from eenn_rl.whole import whole
 
 Kind = Literal["csv", "json", "parquet", "minari"]
 Blocks = Iterator[dict[str, Column]]
@@ -42,7 +42,6 @@ def export_log(source: str | Path, kind: str, target: Path, progress: Progress |
 
 def _write(log: TrajectoryLog, kind: str, target: Path, progress: Progress) -> int:
     progress.phase(f"export {kind}", len(log))
-    unfinished = target.with_name(f".{target.name}.unfinished")
     count = 0
 
     def counted() -> Blocks:
@@ -53,13 +52,10 @@ def _write(log: TrajectoryLog, kind: str, target: Path, progress: Progress) -> i
             yield block
 
     try:
-        WRITERS[kind](counted(), unfinished)
-        unfinished.rename(target)
+        with whole(target) as unfinished:
+            WRITERS[kind](counted(), unfinished)
     except OSError as error:
         raise InputFileError(f"{target}: cannot be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):  # nothing was made in a place that is no folder
-            unfinished.unlink()
     return count
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.places import held
 from eenn_rl.serialization import read_json
+from eenn_rl.whole import whole
 
 RUNS = Path("runs")
 
@@ -87,9 +88,8 @@ class RunFolder:
 
 def write_json(path: Path, data: Any) -> None:
     """Write `data` so that a reader never sees half a file."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with whole(path) as unfinished:
+        unfinished.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
 def create_run(path: Path, config: Any) -> RunFolder:

@@ -8,7 +8,6 @@ import io
 import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import product
@@ -23,6 +22,7 @@ from eenn_rl.errors import InputFileError, InvalidValueError, check
 from eenn_rl.levels import LEVELS
 from eenn_rl.npz import read_arrays
 from eenn_rl.serialization import from_json, to_json
+from eenn_rl.whole import whole
 
 ConfidenceRule = Literal["max_softmax", "margin", "entropy"]
 CONFIDENCE_RULES: tuple[ConfidenceRule, ...] = ("max_softmax", "margin", "entropy")
@@ -151,16 +151,11 @@ class AccuracyTables:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the tables to `path`, replacing it in one step."""
         target = Path(path)
-        unfinished = target.with_name(f".{target.name}.unfinished")  # left by a kill, the next one overwrites it
         try:
-            with unfinished.open("wb") as file:
+            with whole(target) as unfinished, unfinished.open("wb") as file:
                 self._write(file)
-            unfinished.replace(target)
         except OSError as error:
             raise InputFileError(f"{target}: tables cannot be written: {error.strerror}") from None
-        finally:
-            with suppress(OSError):
-                unfinished.unlink()
 
     def to_bytes(self) -> bytes:
         """The content of the file that `save` writes."""

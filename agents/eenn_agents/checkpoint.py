@@ -1,7 +1,6 @@
 """Checkpoints of a search: written whole or not at all, read without running anything that stands in them."""
 
 import io
-import os
 from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn
@@ -12,6 +11,7 @@ import torch
 
 from eenn_agents.contract import told
 from eenn_rl.errors import InputFileError, InvalidValueError
+from eenn_rl.whole import whole
 
 _WORD = 2**63
 _PLAIN = (NoneType, bool, int, float, str, torch.Tensor, torch.nn.Parameter)
@@ -84,11 +84,10 @@ def save(path: Path, state: dict[str, Any]) -> None:
         name: _pack(part, f"agent {agent!r}: state()" if name == "agent" else name) for name, part in state.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".unfinished")
     content = io.BytesIO()  # torch's own writing to a full disk ends in a RuntimeError
     torch.save(packed, content)
-    unfinished.write_bytes(content.getbuffer())
-    os.replace(unfinished, path)  # noqa: PTH105  (Path.replace is the same call; this reads as what it is)
+    with whole(path) as unfinished:
+        unfinished.write_bytes(content.getbuffer())
 
 
 def load(path: Path, job: str = "search", otherwise: str = "") -> dict[str, Any]:

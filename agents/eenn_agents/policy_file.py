@@ -20,6 +20,7 @@ from eenn_envs.layout import Layout
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError
 from eenn_rl.npz import read_arrays
 from eenn_rl.serialization import from_json, to_json
+from eenn_rl.whole import whole
 
 FORMAT_VERSION = 2
 MOST_BYTES = 2**26
@@ -83,9 +84,8 @@ def save_policy(path: Path, policy: Policy) -> None:
     buffer = BytesIO()
     np.savez_compressed(buffer, info=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_bytes(buffer.getvalue())
-    unfinished.replace(path)
+    with whole(path) as unfinished:
+        unfinished.write_bytes(buffer.getvalue())
 
 
 def load_policy(path: Path) -> Policy:

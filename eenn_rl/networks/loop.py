@@ -20,6 +20,7 @@ from eenn_rl.errors import InputFileError
 from eenn_rl.networks.allocation import kept_memory
 from eenn_rl.networks.layers import Variant
 from eenn_rl.progress import Progress
+from eenn_rl.whole import whole
 
 SAVE_EVERY_S = 8.0
 GRADIENT_NORM = 25.0
@@ -61,11 +62,10 @@ def generator_for(seed: int, purpose: str, index: int = 0) -> torch.Generator:
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write `state` so that a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     content = io.BytesIO()  # torch's own writing to a full disk ends in a RuntimeError
     torch.save(state, content)
-    partial.write_bytes(content.getbuffer())
-    partial.replace(path)
+    with whole(path) as unfinished:
+        unfinished.write_bytes(content.getbuffer())
 
 
 def load_state(path: Path) -> dict[str, Any]:

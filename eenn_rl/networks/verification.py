@@ -35,6 +35,7 @@ from eenn_rl.networks.supernet import Supernet
 from eenn_rl.networks.training import TrainedNetwork, train_full, train_plain, training_identity
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.tables import ConfidenceRule
+from eenn_rl.whole import clear_unfinished, whole
 
 POLL_S = 0.25
 
@@ -100,9 +101,8 @@ class _FileProgress(NullProgress):
         if time.monotonic() - self.told < POLL_S:
             return
         self.told = time.monotonic()
-        partial = self.file.with_suffix(".partial")
-        partial.write_text(str(done / self.total), encoding="ascii")
-        partial.replace(self.file)
+        with whole(self.file) as unfinished:
+            unfinished.write_text(str(done / self.total), encoding="ascii")
         if self.stop.exists() or (self.parent and os.getppid() != self.parent):
             raise KeyboardInterrupt
 
@@ -146,12 +146,11 @@ def _finish(job: _Job, dataset: Dataset, shared: Supernet | None, folder: Path, 
     checkpoint = job.file(folder, "checkpoint")
     trained = train_full(job.architecture, dataset, job.settings, job.seed, progress, checkpoint, shared)
     save_state(job.file(folder, "pt"), {"identity": job.key, "network": trained.network.state_dict()})
-    partial = job.file(folder, "partial.npz")
     network = measure_network(
         trained, dataset, job.file(folder, "pt"), rule=job.rule, calibrated=job.calibrated
     )  # fmt: skip
-    np.savez_compressed(partial, **_arrays(network))  # type: ignore[arg-type]
-    partial.replace(job.file(folder, "npz"))
+    with whole(job.file(folder, "npz")) as unfinished, unfinished.open("wb") as file:
+        np.savez_compressed(file, **_arrays(network))  # type: ignore[arg-type]
     checkpoint.unlink(missing_ok=True)
 
 
@@ -189,9 +188,8 @@ def _work(jobs: Sequence[_Job], dataset: Dataset, pickled: bytes, device: str, f
         except Exception as error:  # noqa: BLE001 - whatever it was, the parent raises it
             if isinstance(error, OSError) and error.errno in FULL_DISK:
                 sys.exit(error.errno)  # there is no room for a file that says so
-            partial = job.file(folder, "error-partial")  # so that the parent never reads half of it
-            partial.write_text(traceback.format_exc(), encoding="utf-8")
-            partial.replace(job.file(folder, "error"))
+            with whole(job.file(folder, "error")) as unfinished:  # so that the parent never reads half of it
+                unfinished.write_text(traceback.format_exc(), encoding="utf-8")
             return
 
 
@@ -249,6 +247,7 @@ def _clear(folder: Path) -> None:
     for pattern in ("*.claim", "*.progress", "stop"):
         for file in folder.glob(pattern):
             file.unlink(missing_ok=True)
+    clear_unfinished(folder)
 
 
 class _Shifted(NullProgress):

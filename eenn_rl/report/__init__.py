@@ -8,6 +8,7 @@ from eenn_rl.errors import InvalidValueError, check
 from eenn_rl.report.figures import write_figures
 from eenn_rl.report.gathered import gather
 from eenn_rl.report.page import MARKER, page
+from eenn_rl.whole import whole
 
 Format = Literal["html", "png", "svg"]
 FORMATS: tuple[Format, ...] = ("html", "png", "svg")
@@ -28,7 +29,7 @@ def write_report(runs: Sequence[Path], output: Path | None = None, format_: Form
     found = [gather(run) for run in runs]
     try:
         if format_ == "html":
-            _replace(target, page(found))
+            _write(target, page(found))
         else:
             write_figures(found[0], target, format_)
     except OSError as error:
@@ -40,12 +41,11 @@ def _default_target(run: Path, name: str) -> Path:
     return run.with_name(f"{run.stem}-{name}") if run.is_file() else run / name
 
 
-def _replace(target: Path, content: str) -> None:
+def _write(target: Path, content: str) -> None:
     """Write so that a reader never sees half a file."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    partial.write_text(content, encoding="utf-8")
-    partial.replace(target)
+    with whole(target) as unfinished:
+        unfinished.write_text(content, encoding="utf-8")
 
 
 ENDINGS = ("", ".html", ".htm")
