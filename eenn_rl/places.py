@@ -3,14 +3,13 @@
 `held`: that nobody else writes there meanwhile.
 """
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from eenn_rl.errors import InvalidValueError
+from eenn_rl.lock import FileLock
 
 
 def check_file(path: Path, option: str) -> None:
@@ -51,16 +50,16 @@ def _check(folder: Path, path: Path, option: str) -> None:
 def held(folder: Path, what: str, option: str) -> Iterator[None]:
     """Hold `folder`: a second writer is refused while this one lives, whatever happens to it.
 
-    `what` names the folder's kind, `option` is how the user chose it. Raises `InvalidValueError` for the second one.
+    `what` names the folder's kind, `option` is how the user chose it. Raises `InvalidValueError` for the second one,
+    and where the file system locks no files.
     """
-    handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InvalidValueError(
-                f"{what} {folder} is in use by another process: wait for it, or choose another {option}"
-            ) from None
+        lock = FileLock(folder / ".lock")
+    except BlockingIOError:
+        raise InvalidValueError(
+            f"{what} {folder} is in use by another process: wait for it, or choose another {option}"
+        ) from None
+    try:
         yield
     finally:
-        os.close(handle)
+        lock.release()

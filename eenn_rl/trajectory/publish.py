@@ -12,46 +12,23 @@ import shutil
 from pathlib import Path
 
 from eenn_rl.errors import FULL_DISK
+from eenn_rl.lock import FileLock
 from eenn_rl.trajectory.overlay import Delta
 from eenn_rl.trajectory.schema import TrajectoryError
 
 
-class WriterLock:
-    """Held while a process writes `path`; the kernel lets go of it however the process ends."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path.with_name(f".{path.name}.lock")
-        while True:
-            try:
-                self._handle = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-            except OSError as error:
-                raise TrajectoryError(
-                    f"{path}: expected a folder that can be written to, found: {error.strerror}: choose another"
-                ) from None
-            try:
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(self._handle)
-                raise TrajectoryError(
-                    f"{path}: expected no other writer, found one at work: wait for it or write elsewhere"
-                ) from None
-            if self._is_current():
-                return
-            os.close(self._handle)
-
-    def _is_current(self) -> bool:
-        """Whether the name still leads to what is locked: its last holder may just have removed it."""
-        try:
-            return os.path.samestat(self._path.stat(), os.fstat(self._handle))
-        except FileNotFoundError:
-            return False
-
-    def release(self) -> None:
-        """Let go; safe to call twice."""
-        if self._handle >= 0:
-            self._path.unlink(missing_ok=True)
-            os.close(self._handle)
-            self._handle = -1
+def _writer_lock(path: Path) -> FileLock:
+    """Held while a process writes `path`."""
+    try:
+        return FileLock(path.with_name(f".{path.name}.lock"))
+    except BlockingIOError:
+        raise TrajectoryError(
+            f"{path}: expected no other writer, found one at work: wait for it or write elsewhere"
+        ) from None
+    except OSError as error:
+        raise TrajectoryError(
+            f"{path}: expected a folder that can be written to, found: {error.strerror}: choose another"
+        ) from None
 
 
 class PublishedFile:
@@ -61,7 +38,7 @@ class PublishedFile:
         self.path = path
         self._spare = path.with_name(f".{path.name}.work")
         self._old = path.with_name(f".{path.name}.old")
-        self._lock = WriterLock(path)
+        self._lock = _writer_lock(path)
         self._clean()
         self.handle = os.open(path, os.O_RDWR | os.O_CLOEXEC) if path.exists() else None
         self._spare_handle: int | None = None
