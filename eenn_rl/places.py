@@ -47,17 +47,17 @@ def _check(folder: Path, path: Path, option: str) -> None:
 
 
 @contextmanager
-def held(folder: Path, what: str, option: str) -> Iterator[None]:
-    """Hold `folder`: a second writer is refused while this one lives, whatever happens to it.
+def held(path: Path, what: str, option: str) -> Iterator[None]:
+    """Hold `path`, a folder or a file: a second writer is refused while this one lives, whatever happens to it.
 
-    `what` names the folder's kind, `option` is how the user chose it. Raises `InvalidValueError` for the second one,
+    `what` names its kind, `option` is how the user chose it. Raises `InvalidValueError` for the second one,
     and where the file system locks no files.
     """
     try:
-        lock = FileLock(folder / ".lock")
+        lock = FileLock(path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock"))
     except BlockingIOError:
         raise InvalidValueError(
-            f"{what} {folder} is in use by another process: wait for it, or choose another {option}"
+            f"{what} {path} is in use by another process: wait for it, or choose another {option}"
         ) from None
     try:
         yield

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from eenn_rl.errors import InputFileError
 from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.objective import Objective
-from eenn_rl.places import check_apart, check_file
+from eenn_rl.places import check_apart, check_file, held
 from eenn_rl.plugins import backend_maker
 from eenn_rl.pretrain_settings import PretrainSettings
 from eenn_rl.progress import NullProgress, Progress
@@ -104,7 +105,8 @@ def pretrain(
     """Train a policy on random accelerators, with accuracies from `tables` and the settings' `more_tables`.
 
     It is written to `out` (.npz). Raises `InputFileError` for tables that do not offer the same choices, and
-    `InvalidValueError` before the first update where `out` or `checkpoint` cannot be written, or are one file.
+    `InvalidValueError` before the first update where `out` or `checkpoint` cannot be written or are one file, or where
+    another process works with `checkpoint`.
     """
     from eenn_agents.policy_file import save_policy
     from eenn_agents.pretraining import Pretraining
@@ -118,5 +120,6 @@ def pretrain(
     check_file(out, "--out")
     if checkpoint is not None:
         check_file(checkpoint, "--checkpoint")
-    save_policy(out, training.run(progress or NullProgress(), checkpoint))
+    with nullcontext() if checkpoint is None else held(checkpoint, "checkpoint", "--checkpoint"):
+        save_policy(out, training.run(progress or NullProgress(), checkpoint))
     return out

@@ -25,6 +25,7 @@ from eenn_rl.cli import main
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError
 from eenn_rl.hardware import load_accelerator
 from eenn_rl.objective import Objective
+from eenn_rl.places import held
 from eenn_rl.pretrain import RandomProblems, pretrain
 from eenn_rl.pretrain_settings import PretrainSettings
 from eenn_rl.progress import NullProgress
@@ -443,6 +444,20 @@ def test_a_policy_and_its_checkpoint_are_two_files(tmp_path: Path) -> None:
     for out, checkpoint in ((tmp_path, one), (tmp_path / "new.npz", tmp_path)):
         with pytest.raises(InvalidValueError, match="expected a file, found a folder: add a file's name"):
             pretrain(tables, out, SMALL, checkpoint=checkpoint)
+
+
+def test_a_checkpoint_that_somebody_works_with_is_refused(tmp_path: Path) -> None:
+    """Two would save over each other; the second one is told before its first update, and leaves nothing."""
+    tables = measured_problem.tables(make_backbone("resnet8", (1, 16, 16)))
+    once, checkpoint = replace(SMALL, stop_after=1), tmp_path / "pretrain.pt"
+    with (
+        held(checkpoint, "checkpoint", "--checkpoint"),
+        pytest.raises(InvalidValueError, match=r"pretrain\.pt is in use by another process: .* another --checkpoint"),
+    ):
+        pretrain(tables, tmp_path / "two.npz", once, checkpoint=checkpoint)
+    assert not list(tmp_path.iterdir())
+    pretrain(tables, tmp_path / "one.npz", once, checkpoint=checkpoint)
+    assert {path.name for path in tmp_path.iterdir()} == {"one.npz", "pretrain.pt"}
 
 
 @pytest.mark.parametrize(
