@@ -1,7 +1,8 @@
 """A small problem with the shape of the real one, in closed form: for tests of what only needs rewards."""
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -45,13 +46,29 @@ def quad(**changes: Any) -> SearchSpace:
     return space(spec=accelerator(((2, 4, 8),) * 4, ((0, 1), (2, 3), (0, 1, 2, 3))), **changes)
 
 
+@dataclass(frozen=True)
+class Landscape:
+    """The interface of `eenn_rl.estimator.Estimator` that tells one from another."""
+
+    seed: int
+    mode: str = "per_exit"
+
+    @property
+    def tables(self) -> Self:
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.seed)
+
+
 class SyntheticEvaluator:
     """The interface of `eenn_rl.evaluator.Evaluator` over a landscape drawn from seed `estimator`."""
 
     def __init__(
         self, space: SearchSpace, backend: None = None, estimator: int = 0, objective: Objective | None = None
     ) -> None:
-        self.space, self.backend, self.estimator = space, backend, estimator
+        self.space, self.backend, self.estimator = space, backend, Landscape(estimator)
         self.objective = objective or Objective()
         rng = np.random.default_rng(estimator)
         allocations, blocks, kinds = len(space.accelerator.allocations), space.last_location + 1, len(space.branches)
@@ -74,7 +91,7 @@ class SyntheticEvaluator:
         self._seen.clear()
 
     def with_objective(self, objective: Objective) -> "SyntheticEvaluator":
-        return SyntheticEvaluator(self.space, self.backend, self.estimator, objective)
+        return SyntheticEvaluator(self.space, self.backend, self.estimator.seed, objective)
 
     def _paths(self, genomes: Genomes) -> tuple[Floats, Floats, Floats, Floats]:
         """Energy, latency, exit rate and accuracy by exit, [n, exits] each."""

@@ -33,11 +33,20 @@ from eenn_agents.surrogate import LEAST, STAYING, _posterior, expected_gains, fe
 from eenn_envs import EENNEnv, EENNVectorEnv
 from eenn_envs.core import Problem
 from eenn_envs.layout import layout_for
+from eenn_rl.cost import CostReport
 from eenn_rl.episodes import EpisodeBatch
 from eenn_rl.errors import AgentError, InputFileError, InvalidValueError
+from eenn_rl.estimator import Estimator
+from eenn_rl.evaluator import Evaluator
 from eenn_rl.hardware import load_accelerator
+from eenn_rl.hookspecs import HardwareBackend
+from eenn_rl.objective import Objective
+from eenn_rl.plugins import make_backend
+from eenn_rl.problem import shipped_tables
 from eenn_rl.search import AgentSettings
 from eenn_rl.space import BRANCH_CORE, CORE, LOCATION, SearchSpace
+from eenn_rl.tuning import Mode
+from eenn_rl.workload import Workload
 
 Synthetic = synthetic.SyntheticEvaluator
 SETTINGS = AgentSettings(budget=200, policy="untrained", policy_share=0.5, episodes_per_update=16)
@@ -242,6 +251,66 @@ def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"cos\nsystem\n(S'echo unsafe'\ntR.")
     with pytest.raises(InputFileError, match="expected a search checkpoint"):
         search("random", Synthetic(synthetic.space()), SETTINGS, 0, checkpoint=path)
+
+
+@pytest.mark.parametrize(("changes", "told"), [
+    ({"tables": "cifar10"}, "tables, "),
+    ({"branches": ("linear", "conv")}, "branches"),
+    ({"bits": (4, 8)}, "bits"),
+    ({"max_exits": 3}, "max_exits"),
+    ({"thresholds": "global"}, "thresholds"),
+    ({"clock_hz": 5e8}, "accelerator, latency_s of static"),
+    ({"static_s": 2.0}, "latency_s of static"),
+])  # fmt: skip
+def test_a_checkpoint_of_another_problem_is_refused(changes: dict[str, Any], told: str, tmp_path: Path) -> None:
+    """Under the same names, too: by the content of tables, accelerator and cost model; others' texts are the same."""
+    path, settings = tmp_path / "search.pt", AgentSettings(agent="random", budget=5)
+    search("random", problem(), settings, 0, checkpoint=path)
+    with pytest.raises(InputFileError, match=f"found another's \\({told}"):
+        search("random", problem(**changes), settings, 0, checkpoint=path)
+    documented = search("random", problem(description="now documented"), settings, 0, checkpoint=path)
+    assert documented.distinct == 5
+
+
+def test_a_checkpoint_of_before_goes_on(tmp_path: Path) -> None:
+    """It held names alone: what stood behind them is unknown."""
+    path, settings = tmp_path / "search.pt", AgentSettings(agent="random", budget=5)
+    first = search("random", problem(), settings, 0, checkpoint=path)
+    state = files.load(path)
+    del state["identity"]["problem"]
+    files.save(path, state)
+    again = search("random", problem(), settings, 0, checkpoint=path)
+    assert np.array_equal(again.history.genomes, first.history.genomes)
+
+
+def problem(
+    tables: str = "digits",
+    thresholds: Mode = "per_exit",
+    static_s: float = 1.0,
+    clock_hz: float = 1e9,
+    description: str = "",
+    **changes: Any,
+) -> Evaluator:
+    """A real problem; `changes` are fields of its space."""
+    measured, chip = shipped_tables(tables, "resnet8"), load_accelerator("quad_edge_tpu")
+    cores = tuple(replace(core, clock_hz=clock_hz) for core in chip.cores)
+    chip = replace(chip, cores=cores, description=description)
+    backend = make_backend("multicore", chip, measured.backbone)
+    space = SearchSpace(measured.backbone, chip, **{"branches": measured.branches, "bits": measured.bits, **changes})
+    return Evaluator(space, Slowed(backend, static_s), Estimator(measured, thresholds), Objective())
+
+
+class Slowed:
+    """A cost model of before, in `times` the time."""
+
+    api_version = 1
+
+    def __init__(self, backend: HardwareBackend, times: float) -> None:
+        self.backend, self.times = backend, times
+
+    def evaluate(self, workload: Workload) -> CostReport:
+        found = self.backend.evaluate(workload)
+        return CostReport(tuple(replace(cost, latency_s=self.times * cost.latency_s) for cost in found.exits))
 
 
 def test_checkpoints_keep_every_kind_of_value(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from eenn_agents import checkpoint as files
 from eenn_agents.agent import Agent, Task
 from eenn_agents.contract import agent_code, check_agent, checked_proposals
+from eenn_agents.identity import differing, identity_of
 from eenn_agents.ledger import Ledger
 from eenn_agents.registry import agent_maker
 from eenn_envs.core import Problem
@@ -19,7 +20,6 @@ from eenn_rl.errors import InputFileError
 from eenn_rl.networks.loop import threads
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.search import AgentSettings, SearchResult, Stopped
-from eenn_rl.serialization import to_json
 
 if TYPE_CHECKING:
     from eenn_rl.evaluator import Evaluator
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 SAVE_EVERY_S = 8.0
 KEPT = 64
 """How many of the best architectures a result holds."""
-FORMAT = 2
-"""Of checkpoints: those of an earlier agent hold another state."""
 IDLE_ROUNDS = 200
 """An agent that proposes nothing new this often in a row has nothing more to say."""
 
@@ -75,16 +73,7 @@ class _Run:
     ) -> None:
         self._name = name
         self._agent, self._ledger, self._path, self._progress = agent, ledger, path, progress
-        problem = ledger.problem
-        self._identity = {
-            "format": FORMAT,
-            "agent": name,
-            "seed": ledger.seed,
-            "settings": {key: value for key, value in to_json(settings).items() if key != "tensorboard"},
-            "backbone": problem.evaluator.space.backbone.name,
-            "accelerator": problem.evaluator.space.accelerator.name,
-            "objective": to_json(problem.evaluator.objective),
-        }
+        self._identity = {} if path is None else identity_of(name, settings, ledger)
         self._patience = settings.patience
         self._saved = time.monotonic()
         self._idle, self._silent = 0, False
@@ -94,10 +83,11 @@ class _Run:
             self._ledger.restore(self._ledger.state())
             return
         state = files.load(self._path)
-        if state.get("identity") != self._identity:
+        found = list(differing(state.get("identity"), self._identity))
+        if found:
             raise InputFileError(
-                f"{self._path}: expected the checkpoint of this search, found another's (agent, seed, settings, "
-                "problem or version differ): use the same options, or another run folder"
+                f"{self._path}: expected the checkpoint of this search, found another's ({', '.join(found)}): use the "
+                "same options, or another run folder"
             )
         self._ledger.restore(state["ledger"])
         with agent_code(self._name, "restore(state)"):
