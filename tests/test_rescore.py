@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 
 import h5py
@@ -21,6 +21,8 @@ from eenn_rl.trajectory import open_log
 from logged_problem import make_evaluator, write_log
 
 EPISODES = 50
+rescore_module = import_module("eenn_rl.replay.rescore")
+"""The package holds the function under the module's name."""
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +127,37 @@ def test_no_file_is_overwritten_and_names_are_checked(log: Path, tmp_path: Path)
     with pytest.raises(EennError, match="quad_edge_tpu"):
         rescore(log, accelerator="quad_edge_tp", out=tmp_path / "x.h5")
     assert not (tmp_path / "x.h5").exists()
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_costed(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow backend would have worked for nothing; a folder that is not there yet is made."""
+
+    def costed(*_: object) -> None:
+        raise AssertionError
+
+    (tmp_path / "file").write_text("mine")
+    with monkeypatch.context() as patched:
+        patched.setattr(rescore_module, "_evaluate", costed)
+        with pytest.raises(InvalidValueError, match=r"--out .*: expected a place that can be written to"):
+            rescore(log, out=tmp_path / "file" / "x.h5")
+    assert rescore(log, out=tmp_path / "new" / "x.h5").out.exists()
+
+
+@pytest.mark.parametrize(("name", "file"), [
+    ("my/chip", "my_chip"), ("../chip", ".._chip"), ("a b\u0000\u03bc", "a_b__"),
+])  # fmt: skip
+def test_any_name_of_an_accelerator_names_a_file_beside_the_log(
+    log: Path, smaller: Path, tmp_path: Path, name: str, file: str
+) -> None:
+    """Nobody's log is blamed for it."""
+    chip, mine = tmp_path / "chip.yaml", tmp_path / "mine.h5"
+    chip.write_text(yaml.safe_dump({**yaml.safe_load(smaller.read_text()), "name": name}))
+    mine.write_bytes(log.read_bytes())
+    result = rescore(mine, accelerator=str(chip))
+    assert (result.accelerator, result.out) == (name, tmp_path / f"mine-multicore-{file}.h5")
+    assert result.out.exists()
 
 
 def test_a_log_is_not_rescored_onto_itself(log: Path) -> None:

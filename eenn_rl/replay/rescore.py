@@ -1,5 +1,6 @@
 """rescore: every distinct logged architecture under another backend, accelerator or objective, without a new search."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from eenn_rl.errors import InvalidValueError
 from eenn_rl.evaluation import EvaluationBatch
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.hardware import load_accelerator
+from eenn_rl.places import check_file
 from eenn_rl.plugins import backend_record
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.replay.fault import executing
@@ -109,24 +111,39 @@ def rescore(
 
     `objective` are fields of `Objective` that shall be others than logged. Accuracies come from the log's own tables;
     thresholds are tuned anew, since they depend on the costs and the constraints. Writes `out` (default: beside the
-    log), never an existing file. Raises `EennError` for what does not fit, or is out of range.
+    log), never an existing file. Raises `EennError` for what does not fit, is out of range or, before anything is
+    costed, cannot be written.
     """
     progress = progress or NullProgress()
     path = Path(path)
-    with open_log(path) as log, executing(path):
-        spec = load_accelerator(accelerator) if accelerator is not None else None
-        evaluator = rebuild(log.meta, path, backend, spec, objective)
-        backend = backend or log.meta.backend["name"]
+    with open_log(path) as log:
+        with executing(path):
+            spec = load_accelerator(accelerator) if accelerator is not None else None
+            evaluator = rebuild(log.meta, path, backend, spec, objective)
+            backend = backend or log.meta.backend["name"]
         name = evaluator.space.accelerator.name
         aim = [evaluator.objective.minimise] if objective else []
-        out = out or path.with_name("-".join([path.stem, backend, name, *aim]) + ".h5")
-        if out.exists():
-            raise InvalidValueError(f"{out}: expected no file, found one: choose another with --out")
-        episodes, before = _distinct(log)
-        legal, after = _evaluate(evaluator, before["architecture"], progress)
-        result = RescoreResult(out, backend, name, episodes, legal, before, after)
-        write_rescored(out, _file_columns(result), _file_meta(log, evaluator, backend))
+        out = out or _beside(path, backend, name, *aim)
+        _check_out(out)
+        with executing(path):
+            episodes, before = _distinct(log)
+            legal, after = _evaluate(evaluator, before["architecture"], progress)
+            result = RescoreResult(out, backend, name, episodes, legal, before, after)
+            write_rescored(out, _file_columns(result), _file_meta(log, evaluator, backend))
     return result
+
+
+def _beside(path: Path, *words: str) -> Path:
+    """A file beside the log at `path` that is named by `words`, whatever stands in them."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", "-".join(words))
+    return path.with_name(f"{path.stem}-{plain}.h5")
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a file that exists, or cannot be written, before anything is costed for it."""
+    if out.exists():
+        raise InvalidValueError(f"{out}: expected no file, found one: choose another with --out")
+    check_file(out, "--out")
 
 
 def _distinct(log: TrajectoryLog) -> tuple[npt.NDArray[np.intp], Columns]:
