@@ -1,5 +1,6 @@
 """The run folder: nothing of the user's is overwritten, and two writers never meet."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,27 @@ def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
         with pytest.raises(EennError, match="exists already"):
             create_run(path, {})
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_beginning_that_was_killed_is_begun_again(tmp_path: Path) -> None:
+    """What it made before the configuration stood keeps no run out; anything more does, and `--resume` is no advice."""
+    run = tmp_path / "run"
+    code = (
+        "import os, signal, sys; from pathlib import Path; from eenn_rl import run_folder\n"
+        "run_folder.json.dumps = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "run_folder.create_run(Path(sys.argv[1]), {})"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(run)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert {path.name for path in run.iterdir()} > {"weights", "checkpoints"}
+    (run / "weights" / "mine.pt").touch()
+    with pytest.raises(EennError, match=r"exists already: expected a new one; choose another --run$"):
+        create_run(run, {})
+    (run / "weights" / "mine.pt").unlink()
+    create_run(run, {"seed": 3})
+    assert {path.name for path in run.iterdir()} == {"weights", "checkpoints", "config.json"}
+    with pytest.raises(EennError, match=r"choose another --run, or continue it with --resume$"):
+        create_run(run, {})
 
 
 @pytest.mark.parametrize("what", ["nothing", "file", "empty"])
