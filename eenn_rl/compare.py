@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from eenn_rl.compared import Compared, check_content, claim, content_of
+from eenn_rl.compared import Compared, check_content, check_place, claim, content_of
 from eenn_rl.comparison import Cell, Row, best_known, ended_early, hypervolume, improvements, summarise, table
 from eenn_rl.config import RunConfig
 from eenn_rl.errors import EennError, InputFileError, InvalidValueError, check
@@ -88,6 +88,7 @@ def compare(
     found. Raises `EennError` for unknown agents, and for a folder that holds another comparison or is being written to.
     """
     from eenn_agents.precheck import begun_with, check_search
+    from eenn_agents.registry import uses_no_policy
     from eenn_rl.compare_plot import plot
 
     settings, progress = settings or CompareSettings(), progress or NullProgress()
@@ -96,8 +97,11 @@ def compare(
     searches = [_search_settings(config, agent, max(settings.budgets)) for agent in settings.agents]
     for each in searches:
         check_search(each, evaluator.space)
-    _claim(out, config, settings, evaluator, progress)
+    problem = _problem(config, settings, evaluator)
+    check_place(out)
     with held(out, "comparison", "--out"):
+        claim(out, problem, progress, uses_policy=not all(map(uses_no_policy, settings.agents)))
+        check_folder(out / "cells", "--out")
         tables.save(out / "tables.npz")
         cells = _cells(out, config, settings, progress)
         best = max(best_known(cells), optimum if optimum is not None else best_known(cells))
@@ -142,14 +146,10 @@ def _file(out: Path, agent: str, seed: int) -> Path:
     return out / "cells" / f"{agent}-{seed}.json"
 
 
-def _claim(out: Path, config: RunConfig, settings: CompareSettings, evaluator: Evaluator, progress: Progress) -> None:
-    """Write down which problem this folder compares on; a folder of another problem is refused."""
-    from eenn_agents.registry import uses_no_policy
-
+def _problem(config: RunConfig, settings: CompareSettings, evaluator: Evaluator) -> Compared:
+    """What is compared on here."""
     content = content_of(evaluator, _policy_digest(config, evaluator.space))
-    problem = Compared(config, evaluator.estimator.tables.fingerprint, max(settings.budgets), content)
-    claim(out, problem, progress, uses_policy=not all(map(uses_no_policy, settings.agents)))
-    check_folder(out / "cells", "--out")
+    return Compared(config, evaluator.estimator.tables.fingerprint, max(settings.budgets), content)
 
 
 def _policy_digest(config: RunConfig, space: SearchSpace) -> str:

@@ -13,11 +13,12 @@ from eenn_rl.config import WITHOUT_EFFECT, RunConfig, differences
 from eenn_rl.errors import InputFileError, InvalidValueError
 from eenn_rl.hardware import AcceleratorSpec
 from eenn_rl.paths import located
-from eenn_rl.places import check_folder
+from eenn_rl.places import check_folder, lock_of
 from eenn_rl.progress import Progress
 from eenn_rl.run_folder import write_json
 from eenn_rl.serialization import from_json, read_json, to_json
 from eenn_rl.unchanged import costed, other_number
+from eenn_rl.whole import ENDING
 
 if TYPE_CHECKING:
     from eenn_rl.evaluator import Evaluator
@@ -76,8 +77,22 @@ def holds_comparison(out: Path) -> bool:
     return (out / FILE).exists()
 
 
+def check_place(out: Path) -> None:
+    """Make the folder `out`, unless it is there; one with other files than a comparison's is refused, and left alone.
+
+    What a process left that was killed before it claimed the folder is a comparison's.
+    """
+    if out.is_dir() and not holds_comparison(out):
+        own = (lock_of(out).name, f".{FILE}.*{ENDING}")
+        if not all(any(item.match(name) for name in own) for item in out.iterdir()):
+            raise InvalidValueError(
+                f"{out}: expected a new folder or a comparison's, found other files: choose another"
+            )
+    check_folder(out, "--out")
+
+
 def claim(out: Path, here: Compared, progress: Progress, *, uses_policy: bool) -> None:
-    """Write down in folder `out` that it compares on `here`; one of another problem, or with other files, is refused.
+    """Write down in folder `out`, which is held, that it compares on `here`; one of another problem is refused.
 
     Agents and seeds may be added to a comparison later; the problem, the budget, and the policy once an agent began
     with it, may not change.
@@ -85,9 +100,6 @@ def claim(out: Path, here: Compared, progress: Progress, *, uses_policy: bool) -
     problem = _as_used(here, uses_policy)
     if holds_comparison(out):
         problem = _continued(out, _read(out / FILE), here, progress, uses_policy)
-    elif out.is_dir() and any(out.iterdir()):
-        raise InvalidValueError(f"{out}: expected a new folder or a comparison's, found other files: choose another")
-    check_folder(out, "--out")
     write_json(out / FILE, _written(problem))
 
 

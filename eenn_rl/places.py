@@ -46,6 +46,11 @@ def _check(folder: Path, path: Path, option: str) -> None:
         ) from None
 
 
+def lock_of(path: Path) -> Path:
+    """The file by which `held` holds `path`."""
+    return path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
+
+
 @contextmanager
 def held(path: Path, what: str, option: str) -> Iterator[None]:
     """Hold `path`, a folder or a file: a second writer is refused while this one lives, whatever happens to it.
@@ -54,7 +59,7 @@ def held(path: Path, what: str, option: str) -> Iterator[None]:
     and where the file system locks no files.
     """
     try:
-        lock = FileLock(path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock"))
+        lock = FileLock(lock_of(path))
     except BlockingIOError:
         raise InvalidValueError(
             f"{what} {path} is in use by another process: wait for it, or choose another {option}"

@@ -81,6 +81,36 @@ def test_a_second_process_in_the_same_folder_is_refused(tables: AccuracyTables, 
     compare(RunConfig(), tables, out, SETTINGS)
 
 
+def test_who_is_refused_changes_nothing(tables: AccuracyTables, tmp_path: Path) -> None:
+    """Not even what the first one compares on, where a comparison of before is to be completed."""
+    out = tmp_path / "comparison"
+    compare(RunConfig(), tables, out, replace(SETTINGS, agents=("random",)))
+    begun_before(out)
+    before = (out / "problem.json").read_bytes()
+    with held(out, "comparison", "--out"), pytest.raises(InvalidValueError, match="in use by another process"):
+        compare(RunConfig(), tables, out, replace(SETTINGS, agents=("random",)))
+    assert (out / "problem.json").read_bytes() == before
+
+
+def test_a_folder_that_is_refused_stays_as_it_was(tables: AccuracyTables, tmp_path: Path) -> None:
+    """No lock is left in it; what a process left that was killed before it claimed a folder refuses none."""
+    (tmp_path / "thesis.txt").write_text("mine")
+    stamp = tmp_path.stat().st_mtime_ns
+    with pytest.raises(InvalidValueError, match="other files"):
+        compare(RunConfig(), tables, tmp_path, SETTINGS)
+    assert (tmp_path.stat().st_mtime_ns, len(list(tmp_path.iterdir()))) == (stamp, 1)
+    out, once = tmp_path / "comparison", CompareSettings(("random",), (5,), 1, workers=1)
+    out.mkdir()
+    for left in (".lock", ".problem.json.0123abcd.unfinished"):
+        (out / left).touch()
+    compare(RunConfig(), tables, out, once)
+    names = {path.name for path in out.iterdir()}
+    assert names == {"cells", "comparison.json", "comparison.svg", "problem.json", "tables.npz"}
+    with pytest.raises(InvalidValueError, match="found another's"):
+        compare(RunConfig(max_exits=2), tables, out, once)
+    assert {path.name for path in out.iterdir()} == names
+
+
 def test_unknown_agents_are_refused_before_anything_is_made(tables: AccuracyTables, tmp_path: Path) -> None:
     """A misspelt agent leaves no folder behind."""
     with pytest.raises(InvalidValueError, match="did you mean"):
