@@ -1,11 +1,12 @@
 """`eenn-rl compare`: agents side by side on one problem, over seeds; resumable, in parallel.
 
 Each (agent, seed) is a search of its own in a fresh evaluator and leaves one JSON file in the folder; what is there is
-not searched again. The summary is made from the files.
+not searched again. The summary is made from all these files.
 """
 
+import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -54,10 +55,11 @@ class CompareSettings:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A finished comparison. `best_known` is the best feasible reward anyone found, or the true optimum if given.
+    """A finished comparison, of all cells in its folder: those asked for, and then those of before.
 
-    It is None where nobody found anything feasible. `policies` says which policy each agent began with: `shipped`,
-    `untrained` or a file; None for an agent without.
+    `best_known` is the best feasible reward anyone found, or the true optimum if given. It is None where nobody found
+    anything feasible. `policies` says which policy each agent began with: `shipped`, `untrained` or a file; None for an
+    agent without.
     """
 
     best_known: float | None
@@ -83,6 +85,7 @@ def compare(
 ) -> Comparison:
     """Search with every agent and seed on the problem of `config`; files and summary go to folder `out`.
 
+    The summary is of all that the folder holds by then: agents and seeds of before count too, after those asked for.
     Agents search as ``config.search`` says; its policy goes to those that use one.
     Leaves ``comparison.json`` and ``comparison.svg``. `optimum`, where it is known, takes the place of the best reward
     found. Raises `EennError` for unknown agents, and for a folder that holds another comparison or is being written to.
@@ -100,13 +103,15 @@ def compare(
     problem = _problem(config, settings, evaluator)
     check_place(out)
     with held(out, "comparison", "--out"):
-        claim(out, problem, progress, uses_policy=not all(map(uses_no_policy, settings.agents)))
+        stored = claim(out, problem, progress, uses_policy=not all(map(uses_no_policy, settings.agents)))
         check_folder(out / "cells", "--out")
         tables.save(out / "tables.npz")
         cells = _cells(out, config, settings, progress)
         best = max(best_known(cells), optimum if optimum is not None else best_known(cells))
         rows = tuple(summarise(cells, settings.budgets, best))
-        policies = {each.agent: begun_with(each, evaluator.space) for each in searches}
+        asked = {each.agent: each for each in searches}
+        begun = [asked.get(row.agent) or _search_settings(stored.config, row.agent, problem.budget) for row in rows]
+        policies = {each.agent: begun_with(each, evaluator.space) for each in begun}
         result = Comparison(best if isfinite(best) else None, evaluator.space.size, policies, rows, cells)
         write_json(out / "comparison.json", to_json(result))
         plot(out / "comparison.svg", cells, result.best_known)
@@ -114,12 +119,27 @@ def compare(
 
 
 def _cells(out: Path, config: RunConfig, settings: CompareSettings, progress: Progress) -> tuple[Cell, ...]:
-    """Every cell, by agent; those that are there are read before any other is searched."""
+    """Every cell, by agent, those asked for first; what is there is read before anything else is searched."""
     wanted, budget = list(product(settings.agents, range(settings.seeds))), max(settings.budgets)
     there = {cell: _read_cell(out, *cell, budget) for cell in wanted if _file(out, *cell).exists()}
+    others = list(_others(out, {_file(out, *cell) for cell in wanted}, budget, progress))
     missing = sorted((cell for cell in wanted if cell not in there), key=lambda cell: cell[1])
     _search_all(out, config, settings, missing, progress)
-    return tuple(there[cell] if cell in there else _read_cell(out, *cell, budget) for cell in wanted)
+    found = [*(there[cell] if cell in there else _read_cell(out, *cell, budget) for cell in wanted), *others]
+    agents = list(dict.fromkeys(cell.agent for cell in found))
+    return tuple(sorted(found, key=lambda cell: (agents.index(cell.agent), cell.seed)))
+
+
+def _others(out: Path, asked: Collection[Path], budget: int, progress: Progress) -> Iterator[Cell]:
+    """Cells of before that nobody asked for now; what is none is left out, and told."""
+    for path in sorted(set((out / "cells").glob("*.json")).difference(asked)):
+        try:
+            named = re.fullmatch(r"(.+)-(0|[1-9][0-9]*)", path.stem)
+            if named is None:
+                raise InputFileError(f"{path}: expected a name such as random-0.json")
+            yield _read_cell(out, named[1], int(named[2]), budget)
+        except EennError as error:
+            progress.note(f"left out of the summary: {error}")
 
 
 def _check_policy(config: RunConfig, settings: CompareSettings) -> None:

@@ -91,16 +91,17 @@ def check_place(out: Path) -> None:
     check_folder(out, "--out")
 
 
-def claim(out: Path, here: Compared, progress: Progress, *, uses_policy: bool) -> None:
+def claim(out: Path, here: Compared, progress: Progress, *, uses_policy: bool) -> Compared:
     """Write down in folder `out`, which is held, that it compares on `here`; one of another problem is refused.
 
-    Agents and seeds may be added to a comparison later; the problem, the budget, and the policy once an agent began
-    with it, may not change.
+    What is written comes back: its policy is the one that agents of before began with. Agents and seeds may be added to
+    a comparison later; the problem, the budget, and the policy once an agent began with it, may not change.
     """
     problem = _as_used(here, uses_policy)
     if holds_comparison(out):
         problem = _continued(out, _read(out / FILE), here, progress, uses_policy)
     write_json(out / FILE, _written(problem))
+    return problem
 
 
 def _as_used(here: Compared, uses_policy: bool) -> Compared:

@@ -52,6 +52,44 @@ def test_a_comparison_is_resumed_not_repeated(tables: AccuracyTables, tmp_path: 
     assert "local" in str(first)
 
 
+def test_agents_and_seeds_of_before_are_summarised_too(tables: AccuracyTables, tmp_path: Path) -> None:
+    """A command that asks for a part of them takes nothing away: neither rows and seeds, nor the best known reward."""
+    out, untrained = tmp_path / "comparison", RunConfig(search=AgentSettings(policy="untrained"))
+    whole = compare(untrained, tables, out, replace(SETTINGS, agents=("local", "ppo")))
+    cells = {path.name: path.read_bytes() for path in (out / "cells").iterdir()}
+    part = compare(RunConfig(), tables, out, replace(SETTINGS, agents=("random",), seeds=1))
+    assert [(row.agent, row.seeds) for row in part.rows] == [("random", 1), ("local", 2), ("ppo", 2)]
+    assert part.policies == {"random": None, "local": None, "ppo": "untrained"}
+    assert whole.best_known is not None
+    assert part.best_known == max(cell.best for cell in part.cells) >= whole.best_known
+    assert [row.rewards for row in part.rows[1:]] == [row.rewards for row in whole.rows]
+    fewer = compare(untrained, tables, out, replace(SETTINGS, agents=("ppo",), seeds=1))
+    assert [(row.agent, row.seeds) for row in fewer.rows] == [("ppo", 2), ("local", 2), ("random", 1)]
+    assert [(cell.agent, cell.seed) for cell in fewer.cells[:3]] == [("ppo", 0), ("ppo", 1), ("local", 0)]
+    assert fewer.best_known == part.best_known
+    assert {name: (out / "cells" / name).read_bytes() for name in cells} == cells
+
+
+def test_what_is_no_cell_of_before_is_left_out(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And told, one line each: nobody asked for it."""
+    words, cells = (*words, "--out", str(tmp_path / "out"), "--seeds", "1"), tmp_path / "out" / "cells"
+    assert main(list(words)) == 0
+    capsys.readouterr()
+    cell = json.loads((cells / "random-0.json").read_text())
+    for name, content in (("local-0", "half"), ("random-7", json.dumps({**cell, "seed": 8})), ("random-01", "{}")):
+        (cells / f"{name}.json").write_text(content)
+    (cells / ".random-0.json.0123abcd.unfinished").write_text("half")
+    assert main(list(words)) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    for name, what in (("local-0", "expected JSON"), ("random-7", "seed must be 7, found 8"), ("random-01", "a name")):
+        assert f"left out of the summary: {cells / name}.json: " in told
+        assert what in told
+    summary = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert [(cell["agent"], cell["seed"]) for cell in summary["cells"]] == [("random", 0)]
+
+
 def test_processes_change_nothing(tables: AccuracyTables, tmp_path: Path) -> None:
     """Two workers find what one finds."""
     one = compare(RunConfig(), tables, tmp_path / "one", CompareSettings(("random",), (20,), 2, workers=1))
