@@ -418,6 +418,53 @@ def test_importing_registers_without_loading_gymnasium() -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
+def test_the_start_of_python_costs_next_to_nothing() -> None:
+    """What the .pth imports at every start imports nothing else: not even what typing and importlib would take."""
+    envs = Path(__file__).parent.parent / "envs"
+    assert (envs / "eenn_envs.pth").read_text() == "import eenn_envs\n"
+    code = (
+        "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1]); import eenn_envs; "
+        "sys.exit(' '.join(set(sys.modules) - before - {'eenn_envs', 'eenn_envs.registration'}))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code, str(envs)], capture_output=True, check=False)
+    assert not done.stderr.strip()
+
+
+def test_asking_where_gymnasium_lies_changes_nothing() -> None:
+    """After probes that import nothing, as libraries make, the import registers it, and leaves no finder behind."""
+    code = (
+        "import sys, eenn_envs; from importlib.util import find_spec; before = len(sys.meta_path); "
+        "assert find_spec('gymnasium') and find_spec('gymnasium'); assert 'gymnasium' not in sys.modules; "
+        "import gymnasium; gymnasium.make('eenn_rl/EENN-v0'); assert len(sys.meta_path) == before - 1"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_finders_that_ask_all_others_go_together() -> None:
+    """A second finder of ours, a stranger's that asks the whole path again, an outdated one: it is registered."""
+    code = """if True:
+        import sys, eenn_envs
+        from importlib.util import find_spec
+        from eenn_envs.registration import _AfterGymnasium
+        class Asking:
+            busy = False
+            def find_spec(self, name, path=None, target=None):
+                if self.busy or name != "gymnasium":
+                    return None
+                self.busy = True
+                try:
+                    return find_spec(name)
+                finally:
+                    self.busy = False
+        class Old:
+            find_module = staticmethod(lambda *_: None)
+        sys.meta_path[:0] = [Asking(), _AfterGymnasium(), Old(), Asking()]
+        import gymnasium
+        assert gymnasium.spec("eenn_rl/EENN-v0").entry_point == "eenn_envs.single:EENNEnv"
+        assert not any(isinstance(finder, _AfterGymnasium) for finder in sys.meta_path)"""
+    subprocess.run([sys.executable, "-W", "error::DeprecationWarning", "-c", code], check=True)
+
+
 def test_module_syntax_makes_it(evaluator: Synthetic) -> None:
     """Gymnasium's own `module:id` form finds the environment, single and vectorised."""
     assert gymnasium.make("eenn_envs:eenn_rl/EENN-v0", evaluator=evaluator).unwrapped.evaluator is evaluator
