@@ -3,6 +3,7 @@
 Each field is a setting, its default, its help and its command-line flag; the whole is stored in the run folder.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -36,7 +37,9 @@ class RunConfig:
     backbone: str = option(
         "resnet8", "backbone: resnet8, resnet20, mobilenetv2, mobilenetv1_025, or your own package.module:function"
     )
-    backend_limit_s: float = option(EVALUATION_LIMIT_S, "seconds one evaluation may take", flag="--backend-limit")
+    backend_limit_s: float | None = option(
+        EVALUATION_LIMIT_S, "seconds one evaluation may take; none: no limit", flag="--backend-limit"
+    )
     backend_workers: int = option(1, "processes that a slow backend's evaluations are spread over")
     backend_memo: str | None = option(None, "file that keeps a slow backend's answers across runs", metavar="FILE")
     dataset: str = option(
@@ -87,7 +90,10 @@ class RunConfig:
         check(0 <= self.seed <= MOST_SEED, "seed", self.seed, f"between 0 and {MOST_SEED}")
         check(self.max_exits >= 1, "max_exits", self.max_exits, "at least 1")
         check(self.verify >= 0, "verify", self.verify, "at least 0")
-        check(self.backend_limit_s > 0, "backend_limit", self.backend_limit_s, "more than 0")
+        if self.backend_limit_s == math.inf:  # which JSON has no word for
+            object.__setattr__(self, "backend_limit_s", None)
+        limit_s = self.backend_limit_s
+        check(limit_s is None or limit_s > 0, "backend_limit", limit_s, "more than 0, or none")
         check(self.backend_workers >= 1, "backend_workers", self.backend_workers, "at least 1")
         check(self.workers >= 1, "workers", self.workers, "at least 1")
         check(self.threads >= 1, "threads", self.threads, "at least 1")

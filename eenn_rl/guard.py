@@ -23,6 +23,9 @@ EVALUATION_LIMIT_S = 60.0
 BATCH_LIMITS = 30
 """A batch may take as long as its workloads one by one, but no longer than this many times the limit of one."""
 
+LONGEST_S = 1e6
+"""A limit beyond this, eleven days, is none: the operating system's timers count some weeks, no more."""
+
 _Found = TypeVar("_Found")
 
 
@@ -34,14 +37,20 @@ class TimeUpError(BaseException):
     """The time limit, raised inside the backend; no `Exception`, so that a backend's own handlers let it pass."""
 
 
+def bounded(limit_s: float | None) -> float | None:
+    """`limit_s`, or None, no limit, where it is more than `LONGEST_S`, as infinity is."""
+    return None if limit_s is None or limit_s > LONGEST_S else limit_s
+
+
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise `TimeUpError` when the body takes longer than `seconds`; None: no limit.
+    """Raise `TimeUpError` when the body takes longer than `seconds`; None, or more than `LONGEST_S`: no limit.
 
     In the main thread the body is interrupted as soon as Python code runs. Elsewhere (threads; systems without
     interval timers), or in code that never returns to Python, it is raised once the body ends; `parallel` stops
     such a backend by ending its process.
     """
+    seconds = bounded(seconds)
     if seconds is None:
         yield
         return

@@ -20,7 +20,7 @@ from typing import Self
 
 from eenn_rl.cost import CostReport
 from eenn_rl.errors import BackendError, check, one_line
-from eenn_rl.guard import evaluate_safely
+from eenn_rl.guard import bounded, evaluate_safely
 from eenn_rl.hookspecs import HardwareBackend
 from eenn_rl.workload import Workload
 
@@ -134,7 +134,7 @@ class ParallelBackend:
     def __init__(self, backend: HardwareBackend, workers: int, limit_s: float | None) -> None:
         check(workers >= 1, "workers", workers, "at least 1")
         self.api_version, self.workers = backend.api_version, workers
-        self._settings = _Settings(backend, workers, limit_s)
+        self._settings = _Settings(backend, workers, bounded(limit_s))
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> Self:

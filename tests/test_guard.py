@@ -93,6 +93,13 @@ def test_a_slow_backend_is_interrupted_at_the_limit() -> None:
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.parametrize("limit", [math.inf, 1e10, 1e300])
+def test_a_limit_beyond_what_timers_count_is_none(limit: float) -> None:
+    """Nobody waits that long: the backend's answer counts, not what the timer would say."""
+    report = CostReport((ExitCost(1, 1), ExitCost(2, 2)))
+    assert evaluate_safely(backend(lambda _w: report), WORKLOAD, limit_s=limit) is report
+
+
 def test_outside_the_main_thread_the_limit_is_told_afterwards() -> None:
     """No signal reaches a thread: the answer that came too late still counts as too late."""
     caught: list[str] = []

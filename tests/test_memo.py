@@ -331,6 +331,12 @@ class Wrapping:
         return Local(Counting().evaluate(workload).exits)
 
 
+def test_workers_take_a_limit_that_nobody_waits_for() -> None:
+    """Beyond what an operating system waits, it is none."""
+    with parallel(Moody(), workers=1, limit_s=1e10) as backend:
+        assert backend.evaluate(WORKLOADS[0]) == Counting().evaluate(WORKLOADS[0])
+
+
 def test_a_report_that_cannot_be_sent_is_a_reason(capfd: pytest.CaptureFixture[str]) -> None:
     """Not the end of its worker, with a traceback for each."""
     with parallel(Wrapping(), workers=1) as backend:

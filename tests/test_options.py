@@ -1,15 +1,18 @@
 """Options declared once: flags, defaults, what was typed, and the stored configuration."""
 
 import argparse
+import json
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
 
 from eenn_rl.cli import main
-from eenn_rl.config import RunConfig
+from eenn_rl.config import RunConfig, make_config
 from eenn_rl.errors import InvalidValueError
 from eenn_rl.options import add_options, given, group, merge, option, settings_of
+from eenn_rl.serialization import to_json
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,20 @@ def test_a_bad_value_names_what_was_expected(words: tuple[str, ...], message: st
 def test_typed_values_lie_over_stored_ones_group_by_group() -> None:
     """What the user types wins; the rest of the group stays as stored."""
     assert merge({"a": 1, "g": {"x": 1, "y": 2}}, {"g": {"y": 3}}) == {"a": 1, "g": {"x": 1, "y": 3}}
+
+
+@pytest.mark.parametrize("word", ["none", "inf"])
+def test_a_backend_may_take_as_long_as_it_likes(word: str) -> None:
+    """No limit, however it is spelt, is one configuration, which JSON can hold; what is no limit at all is refused."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_options(parser, RunConfig)
+    typed = given(parser.parse_args(["--backend-limit", word]), RunConfig)
+    stored = json.loads(json.dumps(to_json(make_config(typed)), allow_nan=False))
+    assert stored["backend_limit_s"] is None
+    assert make_config({}, stored) == RunConfig(backend_limit_s=None)
+    for wrong in (0.0, -1.0, math.nan):
+        with pytest.raises(InvalidValueError, match="backend_limit must be more than 0, or none, found"):
+            RunConfig(backend_limit_s=wrong)
 
 
 @pytest.mark.parametrize("value", ["latency", {"minimise": "latency"}, None])
