@@ -26,6 +26,9 @@ BATCH_LIMITS = 30
 LONGEST_S = 1e6
 """A limit beyond this, eleven days, is none: the operating system's timers count some weeks, no more."""
 
+_AT_ONCE_S = 1e-6
+"""The shortest time of a timer: 0 would stop it."""
+
 _Found = TypeVar("_Found")
 
 
@@ -48,7 +51,8 @@ def time_limit(seconds: float | None) -> Iterator[None]:
 
     In the main thread the body is interrupted as soon as Python code runs. Elsewhere (threads; systems without
     interval timers), or in code that never returns to Python, it is raised once the body ends; `parallel` stops
-    such a backend by ending its process.
+    such a backend by ending its process. A timer that somebody else had armed goes on afterwards; it rings then at
+    once if its time came meanwhile.
     """
     seconds = bounded(seconds)
     if seconds is None:
@@ -56,26 +60,27 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         return
     start = time.monotonic()
     interrupts = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
-    previous = _set_alarm(seconds) if interrupts else None
+    handler, left, interval = _set_alarm(seconds) if interrupts else (None, 0.0, 0.0)
     try:
         yield
     finally:
         if interrupts:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, previous)
+            signal.signal(signal.SIGALRM, handler)
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(_AT_ONCE_S, left - (time.monotonic() - start)), interval)
     if time.monotonic() - start > seconds:
         raise TimeUpError
 
 
-def _set_alarm(seconds: float) -> Any:
-    """Arm the timer; the handler that was in place, to be put back."""
+def _set_alarm(seconds: float) -> tuple[Any, float, float]:
+    """Arm the timer; what was in place, to be put back: the handler, the seconds left to its timer, its interval."""
 
     def ring(_number: int, _frame: FrameType | None) -> None:
         raise TimeUpError
 
-    previous = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    return previous
+    handler = signal.signal(signal.SIGALRM, ring)
+    return handler, *signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def report_problem(report: object, exits: int) -> str | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -98,6 +99,32 @@ def test_a_limit_beyond_what_timers_count_is_none(limit: float) -> None:
     """Nobody waits that long: the backend's answer counts, not what the timer would say."""
     report = CostReport((ExitCost(1, 1), ExitCost(2, 2)))
     assert evaluate_safely(backend(lambda _w: report), WORKLOAD, limit_s=limit) is report
+
+
+@pytest.mark.parametrize(("armed", "takes"), [(30.0, 0.05), (0.02, 0.1)])
+def test_a_timer_of_somebody_else_goes_on(armed: float, takes: float) -> None:
+    """A caller's own alarm keeps its time and its interval; where that came while the backend was at work, it rings."""
+    rung: list[float] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rung.append(time.monotonic()))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, armed, 40.0)
+        evaluate_safely(backend(busy(takes)), WORKLOAD, limit_s=5)
+        if armed > takes:
+            left, interval = signal.getitimer(signal.ITIMER_REAL)
+            assert (armed - 5 < left <= armed - takes, interval, rung) == (True, 40.0, [])
+        else:
+            time.sleep(0.05)
+            assert len(rung) == 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_without_a_timer_of_somebody_else_none_is_left() -> None:
+    """After an evaluation in time no alarm is armed, and its handler is what it was."""
+    handler = signal.getsignal(signal.SIGALRM)
+    evaluate_safely(backend(busy(0.01)), WORKLOAD, limit_s=5)
+    assert (signal.getitimer(signal.ITIMER_REAL), signal.getsignal(signal.SIGALRM)) == ((0.0, 0.0), handler)
 
 
 def test_outside_the_main_thread_the_limit_is_told_afterwards() -> None:
