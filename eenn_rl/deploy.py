@@ -1,7 +1,8 @@
 """EarlyExitSession: runs an exported network on onnxruntime, leaving each input at the first exit that is sure enough.
 
-A small reference runtime: it needs numpy, onnx and onnxruntime (``pip install 'eenn-rl[deploy]'``) and no torch. What
-it reads is checked against the manifest's checksums, and only standard operators are run.
+A small reference runtime: it needs numpy, onnx, onnxruntime, pluggy, pydantic and PyYAML, and no torch
+(``pip install 'eenn-rl[deploy]'`` brings them and all else; docs/deployment.md says how to install them alone). What it
+reads is checked against the manifest's checksums, and only standard operators are run.
 """
 
 import os

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -279,13 +281,35 @@ def test_folders_of_another_kind_are_refused(tmp_path: Path, what: str) -> None:
         EarlyExitSession(path)
 
 
-def test_running_needs_no_torch_and_writes_nothing(tmp_path: Path) -> None:
-    """A fresh process classifies without importing torch, and leaves the user's home as it was."""
-    code = (
-        "import sys, numpy; from eenn_rl.deploy import EarlyExitSession; "
-        "s = EarlyExitSession(sys.argv[1]); s.run(numpy.zeros((3, 1, 16, 16), numpy.uint8)); "
-        "sys.exit('torch' in sys.modules)"
-    )
+ROOT = Path(__file__).parent.parent
+IMPORTED = {"PyYAML": "yaml", "scikit-learn": "sklearn"}
+"""What a package is imported as, where that is not its name."""
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[><=;]", requirement)[0].strip()
+
+
+def test_running_needs_only_what_the_docs_install_and_writes_nothing(tmp_path: Path) -> None:
+    """A fresh process classifies where all other dependencies are missing, and leaves the user's home as it was."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["deploy"]]
+    line = next(line for line in (ROOT / "docs" / "deployment.md").read_text().splitlines() if "pip install 'n" in line)
+    installed = re.findall(r"'([^']+)'", line)
+    assert set(installed) <= set(asked)
+    others = {name_of(requirement) for requirement in asked} - {name_of(requirement) for requirement in installed}
+    missing = {IMPORTED.get(name, name.replace("-", "_")) for name in others}
+    assert missing >= {"torch", "torchvision", "stable_baselines3", "gymnasium", "h5py", "rich"}
+    code = f"""if True:
+        import sys
+        class Missing:
+            def find_spec(self, name, path=None, target=None):
+                if name.split(".")[0] in {missing!r}:
+                    raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+        sys.meta_path.insert(0, Missing())
+        import numpy
+        from eenn_rl.deploy import EarlyExitSession
+        EarlyExitSession(sys.argv[1]).run(numpy.zeros((3, 1, 16, 16), numpy.uint8))"""
     home = tmp_path / "home"
     home.mkdir()
     env = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
@@ -296,7 +320,7 @@ def test_running_needs_no_torch_and_writes_nothing(tmp_path: Path) -> None:
     assert not list(home.iterdir())
 
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "deploy" / "classify.py"
+EXAMPLE = ROOT / "examples" / "deploy" / "classify.py"
 
 
 def example(*words: str) -> subprocess.CompletedProcess[str]:
