@@ -23,6 +23,8 @@ from eenn_rl.tables import ConfidenceRule
 Floats = npt.NDArray[np.floating]
 BATCH = 256
 """Inputs that run through a stage at once, unless told otherwise."""
+ELEMENT_TYPES = {1: "float32", 2: "uint8", 3: "int8"}
+"""What the numbers of ``TensorProto.DataType`` stand for, of those that cross a graph's border."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,10 @@ class EarlyExitSession:
         self.manifest: Manifest = read_manifest(self.folder)
         _check_graphs(self.manifest, self.folder)
         runtime = _import_runtime()
-        self._graphs = {graph.file: _load(self.folder, graph, runtime, threads) for graph in self.manifest.graphs}
+        opset = self.manifest.opset
+        self._graphs = {
+            graph.file: _load(self.folder, graph, opset, runtime, threads) for graph in self.manifest.graphs
+        }
 
     @property
     def exits(self) -> int:
@@ -139,7 +144,11 @@ class EarlyExitSession:
 
     def _run_graph(self, graph: Graph, values: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         names = [info.name for info in graph.outputs]
-        found = self._graphs[graph.file].run(names, {info.name: values[info.name] for info in graph.inputs})
+        given = {info.name: values[info.name] for info in graph.inputs}
+        try:
+            found = self._graphs[graph.file].run(names, given)
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises its own kinds
+            raise _failed(self.folder / graph.file, "run", error) from None
         return dict(zip(names, found, strict=True))
 
 
@@ -162,18 +171,17 @@ def _check_graphs(manifest: Manifest, folder: Path) -> None:
     told = [(s.location, s.branch_kind, s.bits, s.core, s.branch_core) for s in manifest.stages]
     if placed != told:
         raise InputFileError(f"{folder}: the manifest's stages are not those of its architecture: export it again")
-    if manifest.input.shape[1:] != architecture.backbone.input_shape:
+    if manifest.input.shape[1:] != architecture.backbone.input_shape or manifest.input.dtype != "uint8":
         raise InputFileError(f"{folder}: the manifest's input is not that of its architecture: export it again")
     known = {manifest.input}
     for stage in manifest.stages:
         _check_inputs(folder, stage.backbone, known)
         known |= set(stage.backbone.outputs)
         _check_inputs(folder, stage.branch, known)
-        shapes = [info.shape for info in stage.branch.outputs]
-        if shapes != [(1, manifest.num_classes)]:
-            raise InputFileError(
-                f"{folder / stage.branch.file}: expected {manifest.num_classes} logits, found {shapes}"
-            )
+        found = [(info.dtype, info.shape) for info in stage.branch.outputs]
+        if found != [("float32", (1, manifest.num_classes))]:
+            wanted = f"{manifest.num_classes} logits of float32"
+            raise InputFileError(f"{folder / stage.branch.file}: expected {wanted}, found {found}")
 
 
 def _check_inputs(folder: Path, graph: Graph, known: set[TensorInfo]) -> None:
@@ -182,13 +190,13 @@ def _check_inputs(folder: Path, graph: Graph, known: set[TensorInfo]) -> None:
         raise InputFileError(f"{folder / graph.file}: reads {missing[0]!r}, which no graph before it hands on")
 
 
-def _load(folder: Path, graph: Graph, runtime: Any, threads: int) -> Any:
+def _load(folder: Path, graph: Graph, opset: int, runtime: Any, threads: int) -> Any:
     """A session of one graph, whose batch axis is freed first."""
     model = load_exported(folder, graph)
-    _check_borders(model, graph, folder)
+    _check_borders(model, graph, opset, folder / graph.file)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised as well
     # onnxruntime 1.27 gives an 8-bit tensor the memory of a 4-bit one of the same shape, and writes beyond its end.
     options.enable_mem_reuse = False
     # Weights are dequantised once, when the graph is loaded, instead of for every input.
@@ -197,8 +205,12 @@ def _load(folder: Path, graph: Graph, runtime: Any, threads: int) -> Any:
         content = _any_batch(model).SerializeToString()
         return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - onnxruntime raises its own kinds
-        reason = " ".join(str(error).split())[:120]
-        raise InputFileError(f"{folder / graph.file}: onnxruntime cannot load it ({reason})") from None
+        raise _failed(folder / graph.file, "load", error) from None
+
+
+def _failed(path: Path, verb: str, error: Exception) -> InputFileError:
+    """What to raise for what onnxruntime raised."""
+    return InputFileError(f"{path}: onnxruntime cannot {verb} it ({' '.join(str(error).split())[:120]})")
 
 
 def _any_batch(model: Any) -> Any:
@@ -209,12 +221,20 @@ def _any_batch(model: Any) -> Any:
     return model
 
 
-def _check_borders(model: Any, graph: Graph, folder: Path) -> None:
-    """Inputs and outputs of the model are those that the manifest names."""
+def _check_borders(model: Any, graph: Graph, opset: int, path: Path) -> None:
+    """Operator set, inputs and outputs of the model are those that the manifest names."""
+    opsets = [(item.domain, item.version) for item in model.opset_import]
+    if opsets != [("", opset)]:
+        raise InputFileError(f"{path}: expected operator set {opset} that the manifest names, found {opsets}")
     sides = (("inputs", graph.inputs, model.graph.input), ("outputs", graph.outputs, model.graph.output))
     for what, infos, values in sides:
-        told = [(info.name, info.shape) for info in infos]
-        found = [(v.name, tuple(d.dim_value for d in v.type.tensor_type.shape.dim)) for v in values]
+        told = [(info.name, info.dtype, info.shape) for info in infos]
+        found = [_border(value.name, value.type.tensor_type) for value in values]
         if told != found:
-            path = folder / graph.file
             raise InputFileError(f"{path}: expected the {what} {told} that the manifest names, found {found}")
+
+
+def _border(name: str, kind: Any) -> tuple[str, str, tuple[int, ...]]:
+    """Name, type and shape of what crosses a graph's border."""
+    dtype = ELEMENT_TYPES.get(kind.elem_type, f"ONNX type {kind.elem_type}")
+    return name, dtype, tuple(size.dim_value for size in kind.shape.dim)

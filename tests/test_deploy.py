@@ -140,6 +140,31 @@ def other_input(data: dict[str, Any]) -> None:
     data["input"]["shape"][1] = 3
 
 
+def other_input_type(data: dict[str, Any]) -> None:
+    for info in (data["input"], *data["stages"][0]["backbone"]["inputs"]):
+        info["dtype"] = "int8"
+
+
+def other_logits(data: dict[str, Any]) -> None:
+    data["stages"][0]["branch"]["outputs"][0]["dtype"] = "int8"
+
+
+def other_type(data: dict[str, Any]) -> None:
+    name = data["stages"][0]["backbone"]["outputs"][0]["name"]
+    for stage in data["stages"]:
+        for info in (*stage["backbone"]["inputs"], *stage["branch"]["inputs"], *stage["backbone"]["outputs"]):
+            if info["name"] == name:
+                info["dtype"] = "float32"
+
+
+def other_opset(data: dict[str, Any]) -> None:
+    data["opset"] = 3
+
+
+def cold(data: dict[str, Any]) -> None:
+    data["stages"][0]["temperature"] = 1e-300
+
+
 def unknown_key(data: dict[str, Any]) -> None:
     data["stages"][0]["threshold"] = "high"
 
@@ -161,6 +186,11 @@ EDITS: dict[Callable[[dict[str, Any]], None], str] = {
     other_bits: "not those of its architecture",
     other_classes: "expected 11 logits",
     other_input: "not that of its architecture",
+    other_input_type: "not that of its architecture",
+    other_logits: "expected 10 logits of float32, found .*int8",
+    other_type: "that the manifest names, found .*int8",
+    other_opset: "expected operator set 3 that the manifest names, found",
+    cold: "stage temperature must be between 1e-6 and 1e6, found 1e-300",
     unknown_key: "threshold",
     newer: "update eenn-rl",
     other_core: "stage core",
@@ -206,6 +236,20 @@ def test_damaged_graphs_are_refused(damaged: Path, damage: Callable[[Path], None
         EarlyExitSession(damaged)
 
 
+def edit_graph(folder: Path, change: Callable[[Any], None], part: str = "backbone") -> None:
+    """Change the first stage's graph, and put its new checksum into the manifest."""
+
+    def sign(data: dict[str, Any]) -> None:
+        graph = data["stages"][0][part]
+        model = onnx.load(str(folder / graph["file"]))
+        change(model)
+        content = model.SerializeToString()
+        (folder / graph["file"]).write_bytes(content)
+        graph |= {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
+
+    edit_manifest(folder, sign)
+
+
 def foreign_operator(model: Any) -> None:
     one = onnx.helper.make_node("Constant", [], ["one"], value_float=1.0)
     output = onnx.helper.make_tensor_value_info("one", onnx.TensorProto.FLOAT, [])
@@ -231,21 +275,60 @@ def outer_file(model: Any) -> None:
 def test_graphs_that_no_export_writes_are_not_run(damaged: Path, change: Callable[[Any], None]) -> None:
     """Control flow, functions and data in other files are refused, even with the right checksums in the manifest."""
     (damaged / "secret.bin").write_bytes(b"1234")
-    path = damaged / "stage0.onnx"
-    model = onnx.load(str(path))
-    change(model)
-    content = model.SerializeToString()
-    path.write_bytes(content)
-
-    def sign(data: dict[str, Any]) -> None:
-        data["stages"][0]["backbone"] |= {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
-
-    edit_manifest(damaged, sign)
+    edit_graph(damaged, change)
     with pytest.raises(InputFileError, match=r"stage0\.onnx.*(no export writes|expected an ONNX model)") as caught:
         EarlyExitSession(damaged)
     assert "\n" not in str(caught.value)
     with pytest.raises(InputFileError):
         exported_workload(damaged)
+
+
+def float_pixels(model: Any) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+
+
+def odd_pixels(model: Any) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.STRING
+
+
+def older_opset(model: Any) -> None:
+    model.opset_import[0].version = 20
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (float_pixels, r"expected the inputs .*'uint8'.* that the manifest names, found .*'float32'"),
+        (odd_pixels, r"expected the inputs .*'uint8'.* that the manifest names, found .*'ONNX type 8'"),
+        (older_opset, r"expected operator set 21 that the manifest names, found \[\('', 20\)\]"),
+    ],
+)
+def test_graphs_of_other_types_than_the_manifests_are_refused(
+    damaged: Path, change: Callable[[Any], None], told: str
+) -> None:
+    """Element types and the operator set of a graph are those that its manifest tells a device."""
+    edit_graph(damaged, change)
+    with pytest.raises(InputFileError, match=r"stage0\.onnx: (" + told + "|expected an ONNX model)") as caught:
+        EarlyExitSession(damaged)
+    assert "\n" not in str(caught.value)
+
+
+def two_rows_more(model: Any) -> None:
+    """Logits to which a constant of two rows is added: no batch but of one or two inputs goes through."""
+    last = model.graph.node[-1]
+    logits, last.output[0] = last.output[0], "before"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros((2, 10), np.float32), "rows"))
+    model.graph.node.append(onnx.helper.make_node("Add", ["before", "rows"], [logits], name="more"))
+
+
+def test_what_onnxruntime_says_of_a_run_is_one_line(damaged: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It names the graph, and nothing of onnxruntime's own gets through, neither exception nor log."""
+    edit_graph(damaged, two_rows_more, "branch")
+    session = EarlyExitSession(damaged)
+    with pytest.raises(InputFileError, match=r"exit0\.onnx: onnxruntime cannot run it \(.*more.*\)$") as caught:
+        session.run(np.zeros((3, 1, 16, 16), np.uint8))
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_random_damage_never_gets_past_the_checks(damaged: Path) -> None:

@@ -89,7 +89,8 @@ class ExportedStage:
         check(
             0 <= self.threshold <= 2, "stage threshold", self.threshold, "between 0 and 1, or 2 for an exit that is off"
         )
-        check(0 < self.temperature < 1e6, "stage temperature", self.temperature, "above 0")
+        # Logits are divided by it in float32, where much less is 0.
+        check(1e-6 <= self.temperature <= 1e6, "stage temperature", self.temperature, "between 1e-6 and 1e6")
 
 
 @dataclass(frozen=True)
