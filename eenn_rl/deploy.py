@@ -8,6 +8,7 @@ reads is checked against the manifest's checksums, and only standard operators a
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_rl.architecture_file import architecture_from_json
-from eenn_rl.errors import InputFileError, InvalidValueError, MissingDependencyError, check
+from eenn_rl.errors import InputFileError, InvalidValueError, MissingDependencyError, check, one_line
 from eenn_rl.export_onnx.manifest import Graph, Manifest, TensorInfo, read_manifest
 from eenn_rl.export_onnx.reading import load_exported
 from eenn_rl.tables import ConfidenceRule
@@ -78,7 +79,7 @@ class EarlyExitSession:
     """
 
     def __init__(self, folder: str | Path, *, threads: int = 1) -> None:
-        check(threads >= 1, "threads", threads, "at least 1")
+        threads = _counted("threads", threads)
         self.folder = Path(folder)
         self.manifest: Manifest = read_manifest(self.folder)
         _check_graphs(self.manifest, self.folder)
@@ -100,8 +101,7 @@ class EarlyExitSession:
 
     def run(self, images: npt.ArrayLike, *, batch: int = BATCH) -> Predictions:
         """Classify uint8 `images` [N, channels, height, width], `batch` at a time; N may be 0."""
-        array = self._checked(np.asarray(images))
-        check(batch >= 1, "batch", batch, "at least 1")
+        array, batch = self._checked("images", images, "N"), _counted("batch", batch)
         parts = [self._run_batch(array[start : start + batch]) for start in range(0, len(array), batch)]
         if not parts:
             return Predictions(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
@@ -110,16 +110,20 @@ class EarlyExitSession:
 
     def run_one(self, image: npt.ArrayLike) -> Prediction:
         """Classify one uint8 image [channels, height, width]."""
-        found = self._run_batch(self._checked(np.asarray(image)[np.newaxis]))
+        found = self._run_batch(self._checked("image", image)[np.newaxis])
         return Prediction(int(found.labels[0]), int(found.exits[0]), float(found.confidence[0]))
 
-    def _checked(self, images: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        wanted = self.manifest.input.shape[1:]
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != wanted:
-            raise InvalidValueError(
-                f"images must be uint8 of shape (N, {', '.join(map(str, wanted))}), found {images.dtype} {images.shape}"
-            )
-        return np.ascontiguousarray(images)
+    def _checked(self, name: str, images: npt.ArrayLike, *ahead: str) -> npt.NDArray[np.uint8]:
+        """`images` as an array, with axes of any size `ahead` of those of an image."""
+        shape, axes = self.manifest.input.shape[1:], len(ahead)
+        expected = f"{name} must be uint8 of shape ({', '.join([*ahead, *map(str, shape)])}), found"
+        try:
+            array = np.asarray(images)
+        except Exception as error:  # noqa: BLE001 - ragged lists, tensors on a device and what else numpy refuses
+            raise InvalidValueError(f"{expected} {type(images).__name__}: {one_line(error)}") from None
+        if array.dtype != np.uint8 or array.ndim != axes + len(shape) or array.shape[axes:] != shape:
+            raise InvalidValueError(f"{expected} {array.dtype} {array.shape}")
+        return np.ascontiguousarray(array)
 
     def _run_batch(self, images: npt.NDArray[np.uint8]) -> Predictions:
         """All stages for the inputs that are still on their way."""
@@ -150,6 +154,12 @@ class EarlyExitSession:
         except Exception as error:  # noqa: BLE001 - onnxruntime raises its own kinds
             raise _failed(self.folder / graph.file, "run", error) from None
         return dict(zip(names, found, strict=True))
+
+
+def _counted(name: str, value: int) -> int:
+    """`value`, a number of things, as Python's own integer."""
+    check(isinstance(value, Integral) and value >= 1, name, value, "a whole number of at least 1")
+    return int(value)
 
 
 def _import_runtime() -> Any:

@@ -108,6 +108,33 @@ def test_inputs_of_another_shape_or_type_are_refused(images: np.ndarray) -> None
         EarlyExitSession(folder_of(1)).run(images)
 
 
+class Elsewhere:
+    """Like a tensor on a device, which numpy cannot read."""
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+
+def test_what_cannot_be_asked_is_one_line() -> None:
+    """Ragged lists, arrays that numpy cannot read, and counts that are none: what was expected and what was found."""
+    session, images = EarlyExitSession(folder_of(1)), np.zeros((5, 1, 16, 16), np.uint8)
+    expected = r"must be uint8 of shape \(N, 1, 16, 16\), found"
+    for call, told in (
+        (lambda: session.run([[1, 2], [3]]), rf"^images {expected} list: ValueError: .*inhomogeneous"),
+        (lambda: session.run(Elsewhere()), rf"^images {expected} Elsewhere: TypeError: can't convert"),
+        (lambda: session.run(images, batch=2.0), r"^batch must be a whole number of at least 1, found 2\.0$"),
+        (lambda: session.run(images, batch=0), r"^batch must be a whole number of at least 1, found 0$"),
+        (lambda: EarlyExitSession(folder_of(1), threads=1.5), r"^threads must be a whole number .*, found 1\.5$"),
+        (lambda: session.run_one(images), r"^image must be .* \(1, 16, 16\), found uint8 \(5, 1, 16, 16\)$"),
+        (lambda: session.run_one(images[0, 0]), r"^image must be .* \(1, 16, 16\), found uint8 \(16, 16\)$"),
+    ):
+        with pytest.raises(InvalidValueError, match=told) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    counted = EarlyExitSession(folder_of(1), threads=np.int64(1)).run(images, batch=np.uint8(2))
+    assert counted.labels.tolist() == session.run(images).labels.tolist()
+
+
 @pytest.mark.parametrize("rule", CONFIDENCE_RULES)
 def test_confidence_is_that_of_training(rule: ConfidenceRule) -> None:
     """Every rule gives what the torch one gives, at any temperature."""
