@@ -43,7 +43,7 @@ class AccuracyTables:
     location, 0 after it. `confidence` uint8 [rows, samples] holds levels (`eenn_rl.levels`), `correct` bool [rows,
     samples]. `temperatures` float32 [rows] divided the logits before the confidence rule (1: not calibrated).
     `independent_samples` counts the images behind the samples where some are copies of others (augmented); 0: all
-    of them. Arrays are read-only.
+    of them. Arrays are read-only: of one that can be written, a copy is taken.
     """
 
     confidence: npt.NDArray[np.uint8]
@@ -64,11 +64,15 @@ class AccuracyTables:
         self._check_arrays()
         self._check_rows()
         for name in _ARRAYS:
-            array = np.ascontiguousarray(getattr(self, name)).view()
+            array = getattr(self, name)
+            array = array.copy() if array.flags.writeable else np.ascontiguousarray(array)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
 
     def _check_arrays(self) -> None:
+        for name in _ARRAYS:
+            array = getattr(self, name)
+            check(isinstance(array, np.ndarray), f"tables: {name}", type(array).__name__, "a numpy array")
         rows, samples = self.confidence.shape if self.confidence.ndim == 2 else (0, 0)
         check(rows >= 1 and samples >= 1, "tables: confidence", self.confidence.shape, "of shape [rows, samples]")
         expected = {
@@ -95,6 +99,9 @@ class AccuracyTables:
         )
 
     def _check_rows(self) -> None:
+        check(len(set(self.branches)) == len(self.branches), "tables: branches", self.branches, "distinct")
+        check(len(set(self.bits)) == len(self.bits), "tables: bits", self.bits, "distinct")
+        check(all(bits >= 1 for bits in self.bits), "tables: bits", self.bits, "at least 1")  # 0: after the location
         last = len(self.backbone.blocks) - 1
         location, branch = self.row_location, self.row_branch
         check(bool(((location >= 0) & (location <= last)).all()), "tables: row_location", "others", f"within 0..{last}")
@@ -195,6 +202,8 @@ class AccuracyTables:
         if packed.ndim != 2 or packed.dtype != np.uint8 or packed.shape[1] != (samples + 7) // 8:
             raise InputFileError(f"{source}: correct: expected {samples} bits a row, found {packed.shape} bytes")
         arrays["correct"] = np.unpackbits(packed, axis=1, count=samples).astype(np.bool_)
+        for array in arrays.values():
+            array.setflags(write=False)  # nobody else's, so no copy is needed
         try:
             return cls(**arrays, **meta)
         except InvalidValueError as error:

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,28 @@ def test_tables_cannot_be_changed(tables: AccuracyTables) -> None:
     """Arrays are read-only: an estimate never alters what it rests on."""
     with pytest.raises(ValueError, match="read-only"):
         tables.confidence[0, 0] = 3
+
+
+def test_what_a_caller_changes_later_changes_no_tables(tables: AccuracyTables) -> None:
+    """Of arrays that can be written a copy is taken, contiguous or not; of others, as a file's, none."""
+    mine = {name: getattr(tables, name).copy(order="F") for name in ARRAYS}
+    made = replace(tables, **mine)
+    for array in mine.values():
+        array[...] = 0
+    assert made.fingerprint == tables.fingerprint
+    for name in ARRAYS:
+        assert getattr(made, name).flags.c_contiguous
+        assert getattr(replace(made), name) is getattr(made, name)
+
+
+def test_loading_copies_nothing(tables: AccuracyTables) -> None:
+    """What was read from a file is nobody else's: it is not held twice on the way."""
+    data = replace(tables, confidence=np.tile(tables.confidence, 40), correct=np.tile(tables.correct, 40)).to_bytes()
+    tracemalloc.start()
+    found = AccuracyTables.from_bytes(data, "tables")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 3.5 * found.confidence.nbytes
 
 
 @pytest.mark.parametrize(
@@ -204,6 +227,12 @@ def test_missing_files_and_folders_are_named(tables: AccuracyTables, tmp_path: P
         ({"confidence_rule": "guess"}, "confidence_rule"),
         ({"bits": (4, 8)}, "row_bits"),
         ({"branches": ("linear",)}, "row_branch"),
+        ({"branches": ("linear", "dsconv", "linear")}, r"branches must be distinct, found \('linear',"),
+        ({"bits": (2, 4, 8, 8)}, r"bits must be distinct, found \(2, 4, 8, 8\)"),
+        ({"bits": (0, 2, 4, 8)}, r"bits must be at least 1, found \(0, 2,"),
+        ({"bits": (-1, 2, 4, 8)}, "bits must be at least 1"),
+        ({"confidence": [[1, 2], [3, 4]]}, "confidence must be a numpy array, found 'list'"),
+        ({"temperatures": [1.0]}, "temperatures must be a numpy array, found 'list'"),
     ],
 )
 def test_tables_check_themselves(tables: AccuracyTables, changes: dict[str, Any], named: str) -> None:
