@@ -50,7 +50,19 @@ def _overview() -> str:
     )
 
 
+def _check_system() -> None:
+    """Runs and logs are held by POSIX file locks: told here, before a verb fails halfway."""
+    try:
+        import fcntl  # noqa: F401
+    except ImportError:
+        raise EennError(
+            f"expected a POSIX system (Linux, macOS), found {sys.platform}, which has no module fcntl: "
+            "use one, a container or WSL"
+        ) from None
+
+
 def _dispatch(words: Sequence[str]) -> int:
+    _check_system()
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview())
         return 0

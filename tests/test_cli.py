@@ -34,6 +34,18 @@ def test_help_answers_in_under_a_second() -> None:
     assert min(seconds) < 1
 
 
+@pytest.mark.parametrize("words", [("show", "nothing"), ("--help",)])
+def test_a_system_without_file_locks_is_told(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Windows has no fcntl: one line before anything else, where verbs would end in tracebacks."""
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    assert run(*words) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("eenn-rl: error: expected a POSIX system (Linux, macOS), found ")
+    assert (told.out, told.err.count("\n")) == ("", 1)
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`eenn-rl VERB --help` prints its options and exits with 0."""
