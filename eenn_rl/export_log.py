@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,7 +49,7 @@ def _write(log: TrajectoryLog, kind: str, target: Path, progress: Progress) -> i
         nonlocal count
         for block in table(log):
             count += len(block["episode"])
-            progress.advance(block["episode"][-1] + 1)
+            progress.advance(max(block["episode"], default=-1) + 1)
             yield block
 
     try:
@@ -90,16 +91,11 @@ def _write_parquet(blocks: Blocks, path: Path) -> None:
         pa, pq = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
         raise MissingDependencyError("parquet needs pyarrow, not installed: pip install 'eenn-rl[parquet]'") from None
-    writer = None
-    for block in blocks:
-        schema = writer.schema if writer else pa.schema([(name, _arrow(pa, name)) for name in block])
-        part = pa.table(block, schema=schema)
-        writer = writer or pq.ParquetWriter(path, part.schema)
-        writer.write_table(part)
-    if writer is None:
-        pq.write_table(pa.table({}), path)
-    else:
-        writer.close()
+    first = next(blocks)
+    schema = pa.schema([(name, _arrow(pa, name)) for name in first])
+    with pq.ParquetWriter(path, schema) as writer:
+        for block in chain([first], blocks):
+            writer.write_table(pa.table(block, schema=schema))
 
 
 def _arrow(pa: Any, name: str) -> Any:

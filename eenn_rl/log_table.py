@@ -42,7 +42,7 @@ def _at(names: tuple[str, ...], index: int) -> str:
 
 
 def table(log: TrajectoryLog, block: int = BLOCK) -> Iterator[dict[str, Column]]:
-    """Columns by name, for blocks of distinct architectures in the order they were logged.
+    """Columns by name, for blocks of distinct architectures in the order they were logged; of none, one empty block.
 
     `episode` is the first that built it. Each exit k has its decisions (``exit<k>_location``, ``_branch``, ``_bits``,
     ``_core``, ``_branch_core``; cores by name) and estimates, None beyond the last one. ``violation_<name>`` are
@@ -50,7 +50,7 @@ def table(log: TrajectoryLog, block: int = BLOCK) -> Iterator[dict[str, Column]]
     """
     names, verified = _names(log), _verified(log)
     distinct = log.distinct()
-    for start in range(0, len(distinct), block):
+    for start in range(0, max(1, len(distinct)), block):
         yield _block(log, names, verified, distinct[start : start + block])
 
 
@@ -74,7 +74,7 @@ def _known(value: float | bool) -> float | bool | None:
 def _block(
     log: TrajectoryLog, names: _Names, verified: dict[bytes, dict[str, Any]], episodes: npt.NDArray[np.intp]
 ) -> dict[str, Column]:
-    first, last = int(episodes[0]), int(episodes[-1]) + 1
+    first, last = (int(episodes[0]), int(episodes[-1]) + 1) if len(episodes) else (0, 0)
     wanted = ("architecture", *PLAIN, *PER_EXIT, "violations", "failure")
     found = {name: log.columns(name, start=first, stop=last)[name][episodes - first] for name in wanted}
     genomes = found["architecture"]

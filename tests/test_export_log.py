@@ -238,3 +238,18 @@ def test_an_empty_log_exports(evaluator: Evaluator, tmp_path: Path) -> None:
     write_log(tmp_path / "log.h5", evaluator, 0)
     assert export_log(tmp_path / "log.h5", "json", tmp_path / "rows.json") == 0
     assert json.loads((tmp_path / "rows.json").read_text()) == []
+
+
+def test_an_empty_log_has_the_columns_of_any_other(run: Path, evaluator: Evaluator, tmp_path: Path) -> None:
+    """Its csv is a header, its parquet a typed schema: whoever reads many logs needs no case for it."""
+    write_log(tmp_path / "log.h5", evaluator, 0)
+    for source, name in ((tmp_path / "log.h5", "empty"), (run, "full")):
+        export_log(source, "csv", tmp_path / f"{name}.csv")
+    full = (tmp_path / "full.csv").read_text().splitlines()
+    assert (tmp_path / "empty.csv").read_text().splitlines() == full[:1]
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is an optional extra")
+    for source, name in ((tmp_path / "log.h5", "empty"), (run, "full")):
+        export_log(source, "parquet", tmp_path / f"{name}.parquet")
+    empty = parquet.read_table(tmp_path / "empty.parquet")
+    assert empty.schema == parquet.read_table(tmp_path / "full.parquet").schema
+    assert empty.num_rows == 0
