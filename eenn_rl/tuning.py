@@ -51,7 +51,9 @@ class Demands:
 class Frontier:
     """Settings of one run of exits, [m, K] each: inputs leaving at each exit, those of them that are right, levels.
 
-    Each holds the demands where any setting does (`feasible`); otherwise it is the one that comes closest.
+    Where `feasible`, each holds the demands; otherwise there is one, the closest of those looked at. A run whose few
+    feasible settings lie far from all that a survey looks at counts as infeasible: seldom, and where every exit must
+    serve many inputs rather than few (docs/objective.md).
     """
 
     counts: Ints
@@ -78,8 +80,8 @@ class Tuner:
     own; the answers do not live in it.
 
     A *survey* of few thresholds per exit comes first, for many runs at once. Runs that it finds far from feasible (more
-    than `SLACK` of the inputs) are settled; for the others every threshold between those it finds nearly feasible is
-    looked at.
+    than `SLACK` of the inputs) are settled, which seldom is wrong (`Frontier`); for the others every threshold between
+    those it finds nearly feasible is looked at.
     """
 
     def __init__(
