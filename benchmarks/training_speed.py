@@ -9,6 +9,7 @@ a busy moment of the machine falls on all alike. Results: results/training_speed
 """
 
 import argparse
+import ctypes
 import multiprocessing
 import resource
 import time
@@ -43,6 +44,8 @@ class Row:
     threads: int
     step_s: float = 0.0
     fresh_bytes: float = 0.0
+    most_bytes: int = 0
+    """The most memory that its process held."""
 
 
 def images() -> Dataset:
@@ -94,6 +97,7 @@ class Watch(NullProgress):
 def measure(row: Row) -> Row:
     """`row` with its figures: medians over the steps after the first few."""
     torch.set_num_threads(row.threads)
+    ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: a huge page is one fault, like a small one
     if row.variant != AS_IS:
         loop.kept_memory = handed_back  # type: ignore[assignment]
     if row.variant == BOTH_OLD:
@@ -103,7 +107,8 @@ def measure(row: Row) -> Row:
     with suppress(_Enough):
         train_supernet(make_backbone(row.backbone), images(), settings, 0, watch, bits=(8,))
     seconds, fresh = zip(*watch.steps[WARM_UP:], strict=True)
-    return replace(row, step_s=median(seconds), fresh_bytes=median(fresh))
+    most_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return replace(row, step_s=median(seconds), fresh_bytes=median(fresh), most_bytes=most_bytes)
 
 
 def main() -> None:
@@ -122,14 +127,20 @@ def main() -> None:
         with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
             found.append(pool.map(measure, wanted, chunksize=1))
     rows = [
-        replace(row, step_s=median(r[i].step_s for r in found), fresh_bytes=median(r[i].fresh_bytes for r in found))
+        replace(
+            row,
+            step_s=median(r[i].step_s for r in found),
+            fresh_bytes=median(r[i].fresh_bytes for r in found),
+            most_bytes=max(r[i].most_bytes for r in found),
+        )
         for i, row in enumerate(wanted)
     ]
     for row in rows:
         own = next(r for r in rows if (r.backbone, r.precision, r.variant) == (row.backbone, row.precision, AS_IS))
         print(
             f"{row.backbone}, {row.precision}, {row.variant}: {1000 * row.step_s:.0f} ms a step "
-            f"({row.step_s / own.step_s:.2f} times), {row.fresh_bytes / 2**20:.0f} MiB of fresh pages"
+            f"({row.step_s / own.step_s:.2f} times), {row.fresh_bytes / 2**20:.0f} MiB of fresh pages, "
+            f"{row.most_bytes / 2**30:.2f} GiB at most"
         )
     write("training_speed", {"rows": [asdict(row) for row in rows], "batch": BATCH}, [0])
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from eenn_rl.errors import InputFileError, MissingDependencyError
+from eenn_rl.places import held
 from eenn_rl.progress import Progress
 from eenn_rl.replay import environment, final_observations, registered_as
 from eenn_rl.trajectory import TrajectoryLog
@@ -29,6 +30,16 @@ def write_minari(log: TrajectoryLog, target: Path, progress: Progress) -> int:
     target = target.absolute()  # minari joins a relative path with itself
     storage_type, buffer_type = _minari()
     problem = environment(log.meta, log.path)
+    try:
+        with held(target, "export", "TARGET"):
+            return _written(log, target, problem, (storage_type, buffer_type), progress)
+    except OSError as error:
+        raise InputFileError(f"{target}: cannot be written: {error.strerror or error}") from None
+
+
+def _written(log: TrajectoryLog, target: Path, problem: Any, minari: tuple[Any, Any], progress: Progress) -> int:
+    """`write_minari`, by the only writer of `target`."""
+    storage_type, buffer_type = minari
     unfinished = target.with_name(f".{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     progress.phase("export minari", len(log))
@@ -44,8 +55,6 @@ def write_minari(log: TrajectoryLog, target: Path, progress: Progress) -> int:
             done += len(rows)
             progress.advance(done)
         unfinished.rename(target)
-    except OSError as error:
-        raise InputFileError(f"{target}: cannot be written: {error.strerror or error}") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return len(log)

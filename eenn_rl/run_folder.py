@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eenn_rl.errors import InputFileError, InvalidValueError
-from eenn_rl.places import held
+from eenn_rl.places import held, lock_of
 from eenn_rl.serialization import read_json
 from eenn_rl.whole import ENDING, whole
 
@@ -93,26 +93,33 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def create_run(path: Path, config: Any) -> RunFolder:
-    """A new run folder holding `config`; one that holds more than one killed at this point does is refused."""
+    """A new run folder holding `config`; one that holds more than what a kill right here leaves is refused."""
     folder = RunFolder(path)
-    if path.exists() and not (path.is_dir() and all(_is_beginning(folder, item) for item in path.iterdir())):
-        instead = ", or continue it with --resume" if folder.config.exists() else ""
-        raise InvalidValueError(f"run folder {path} exists already: expected a new one; choose another --run{instead}")
+    _check_new(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidValueError(f"run folder {path} cannot be made ({error.strerror}): choose another --run") from None
-    folder.weights.mkdir(exist_ok=True)
-    folder.checkpoints.mkdir(exist_ok=True)
-    write_json(folder.config, config)
+    with locked(folder):
+        _check_new(folder)  # again: somebody else may have begun here meanwhile
+        folder.weights.mkdir(exist_ok=True)
+        folder.checkpoints.mkdir(exist_ok=True)
+        write_json(folder.config, config)
     return folder
 
 
+def _check_new(folder: RunFolder) -> None:
+    path = folder.path
+    if path.exists() and not (path.is_dir() and all(_is_beginning(folder, item) for item in path.iterdir())):
+        instead = ", or continue it with --resume" if folder.config.exists() else ""
+        raise InvalidValueError(f"run folder {path} exists already: expected a new one; choose another --run{instead}")
+
+
 def _is_beginning(folder: RunFolder, item: Path) -> bool:
-    """Whether `item` is of what `create_run` makes before the configuration stands."""
+    """Whether `item` is of what `create_run` makes before the configuration stands; the lock is everybody's."""
     if item in (folder.weights, folder.checkpoints):
         return item.is_dir() and not any(item.iterdir())
-    return item.match(f".{folder.config.name}.*{ENDING}")
+    return item == lock_of(folder.path) or item.match(f".{folder.config.name}.*{ENDING}")
 
 
 def open_run(path: Path) -> tuple[RunFolder, Any]:

@@ -43,7 +43,8 @@ class AccuracyTables:
     location, 0 after it. `confidence` uint8 [rows, samples] holds levels (`eenn_rl.levels`), `correct` bool [rows,
     samples]. `temperatures` float32 [rows] divided the logits before the confidence rule (1: not calibrated).
     `independent_samples` counts the images behind the samples where some are copies of others (augmented); 0: all
-    of them. Arrays are read-only: of one that can be written, a copy is taken.
+    of them. Arrays are read-only: of one that can be written, a copy is taken; a read-only view of
+    another is trusted.
     """
 
     confidence: npt.NDArray[np.uint8]

@@ -80,7 +80,7 @@ class Tuner:
     own; the answers do not live in it.
 
     A *survey* of few thresholds per exit comes first, for many runs at once. Runs that it finds far from feasible (more
-    than `SLACK` of the inputs) are settled, which seldom is wrong (`Frontier`); for the others every threshold between
+    than `SLACK` of the inputs) are settled, which is seldom wrong (`Frontier`); for the others every threshold between
     those it finds nearly feasible is looked at.
     """
 

@@ -283,6 +283,17 @@ def test_a_checkpoint_of_before_goes_on(tmp_path: Path) -> None:
     assert np.array_equal(again.history.genomes, first.history.genomes)
 
 
+def test_a_checkpoint_whose_identity_is_damaged_is_refused(tmp_path: Path) -> None:
+    """A problem that is none is another one."""
+    path, settings = tmp_path / "search.pt", AgentSettings(agent="random", budget=5)
+    search("random", problem(), settings, 0, checkpoint=path)
+    state = files.load(path)
+    state["identity"]["problem"] = [1, 2]
+    files.save(path, state)
+    with pytest.raises(InputFileError, match=r"found another's \(problem\)"):
+        search("random", problem(), settings, 0, checkpoint=path)
+
+
 def problem(
     tables: str = "digits",
     thresholds: Mode = "per_exit",

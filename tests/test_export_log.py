@@ -15,6 +15,7 @@ from eenn_rl.estimator import Estimator
 from eenn_rl.evaluator import Evaluator
 from eenn_rl.export_log import export_log
 from eenn_rl.log_table import table
+from eenn_rl.places import held
 from eenn_rl.replay import environment, registered_as
 from eenn_rl.trajectory import TrajectoryWriter, open_log
 from logged_problem import make_evaluator, write_log
@@ -128,6 +129,15 @@ def test_minari_loads_and_iterates_the_episodes(run: Path, tmp_path: Path, evalu
             assert np.array_equal(episode.observations[-1], info["final_obs"][0])
     assert found.storage.get_episode_metadata([3])
     assert not (tmp_path / ".set.unfinished").exists()
+
+
+def test_two_exports_to_minari_do_not_meet(run: Path, tmp_path: Path) -> None:
+    """The second one is refused by name; before, it removed what the first was writing."""
+    pytest.importorskip("minari", reason="minari is an optional extra")
+    target = tmp_path / "set"
+    with held(target, "export", "TARGET"), pytest.raises(EennError, match=r"set is in use by another process"):
+        export_log(run, "minari", target)
+    assert export_log(run, "minari", target) == EPISODES
 
 
 def test_minari_knows_the_environment_where_an_id_stands_for_it(run: Path, tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import sys
 import pytest
 
 SCRIPT = """
-import json, resource
+import ctypes, json, resource
 import torch
 from eenn_rl.networks.allocation import kept_memory
 
 BLOCK = 64 << 20
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: a huge page is one fault, like a small one
 
 def fresh(count):
     for _ in range(16):

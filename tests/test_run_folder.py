@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from eenn_rl.errors import EennError
+from eenn_rl.places import held
 from eenn_rl.run_folder import create_run, locked, log_of, open_run
 
 
@@ -47,6 +48,16 @@ def test_a_beginning_that_was_killed_is_begun_again(tmp_path: Path) -> None:
     assert {path.name for path in run.iterdir()} == {"weights", "checkpoints", "config.json"}
     with pytest.raises(EennError, match=r"choose another --run, or continue it with --resume$"):
         create_run(run, {})
+
+
+def test_a_beginning_that_goes_on_is_not_taken_for_a_killed_one(tmp_path: Path) -> None:
+    """Of two that begin in one folder at the same time one is refused, and the settings are the other one's."""
+    run = tmp_path / "run"
+    run.mkdir()
+    with held(run, "run folder", "--run"), pytest.raises(EennError, match="in use by another process"):
+        create_run(run, {})
+    assert not list(run.iterdir())
+    create_run(run, {"seed": 3})
 
 
 @pytest.mark.parametrize("what", ["nothing", "file", "empty"])

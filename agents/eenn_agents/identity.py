@@ -45,7 +45,7 @@ def differing(stored: Any, here: dict[str, Any]) -> Iterator[str]:
         return
     for name, value in here.items():
         before = stored.get(name, value)
-        if name == "problem":
+        if name == "problem" and isinstance(before, dict):
             yield from (what for what, now in value.items() if not _same(before.get(what, now), now))
         elif before != value:
             yield name
