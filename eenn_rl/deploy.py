@@ -1,7 +1,7 @@
 """EarlyExitSession: runs an exported network on onnxruntime, leaving each input at the first exit that is sure enough.
 
 A small reference runtime: it needs numpy, onnx, onnxruntime, pluggy, pydantic and PyYAML, and no torch
-(``pip install 'eenn-rl[deploy]'`` brings them and all else; docs/deployment.md says how to install them alone). What it
+(extra ``deploy`` brings them and all else; docs/deployment.md says how to install them alone). What it
 reads is checked against the manifest's checksums, and only standard operators are run.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_rl.architecture_file import architecture_from_json
-from eenn_rl.errors import InputFileError, InvalidValueError, MissingDependencyError, check, one_line
+from eenn_rl.errors import InputFileError, InvalidValueError, check, not_installed, one_line
 from eenn_rl.export_onnx.manifest import Graph, Manifest, TensorInfo, read_manifest
 from eenn_rl.export_onnx.reading import load_exported
 from eenn_rl.tables import ConfidenceRule
@@ -168,9 +168,7 @@ def _import_runtime() -> Any:
     try:
         import onnxruntime  # type: ignore[import-untyped, unused-ignore]
     except ImportError:
-        raise MissingDependencyError(
-            "EarlyExitSession needs the package onnxruntime, which is not installed: pip install 'eenn-rl[deploy]'"
-        ) from None
+        raise not_installed("EarlyExitSession needs the package onnxruntime", "deploy") from None
     return onnxruntime
 
 

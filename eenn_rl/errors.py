@@ -51,6 +51,12 @@ class MissingDependencyError(EennError):
     """An optional package that a verb needs is not installed; the message names the extra to install."""
 
 
+def not_installed(need: str, extra: str, otherwise: str = "") -> MissingDependencyError:
+    """The error where `need` (who needs which package) is not met: how to get it, and `otherwise`, another way."""
+    how = f"pip install 'eenn-rl[{extra}]' (in a checkout: '.[{extra}]')"
+    return MissingDependencyError(f"{need}, which is not installed: {how}{otherwise}")
+
+
 def unknown_name(what: str, found: object, known: Iterable[str], otherwise: str = "") -> InvalidValueError:
     """The error for a name that is not known, with the near misses offered, and `otherwise`, what else it may be."""
     names = sorted(known)

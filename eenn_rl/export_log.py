@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from eenn_rl.errors import InputFileError, InvalidValueError, MissingDependencyError, unknown_name
+from eenn_rl.errors import InputFileError, InvalidValueError, not_installed, unknown_name
 from eenn_rl.log_table import Column, table
 from eenn_rl.progress import NullProgress, Progress
 from eenn_rl.replay.fault import executing
@@ -90,7 +90,7 @@ def _write_parquet(blocks: Blocks, path: Path) -> None:
     try:
         pa, pq = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
-        raise MissingDependencyError("parquet needs pyarrow, not installed: pip install 'eenn-rl[parquet]'") from None
+        raise not_installed("export --to parquet needs the package pyarrow", "parquet") from None
     first = next(blocks)
     schema = pa.schema([(name, _arrow(pa, name)) for name in first])
     with pq.ParquetWriter(path, schema) as writer:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from eenn_rl.errors import InputFileError, MissingDependencyError
+from eenn_rl.errors import InputFileError, not_installed
 from eenn_rl.places import held
 from eenn_rl.progress import Progress
 from eenn_rl.replay import environment, final_observations, registered_as
@@ -64,7 +64,7 @@ def _minari() -> tuple[Any, Any]:
     try:
         storage, collector = import_module("minari.dataset.minari_storage"), import_module("minari.data_collector")
     except ImportError:
-        raise MissingDependencyError("minari is not installed: pip install 'eenn-rl[minari]'") from None
+        raise not_installed("export --to minari needs the package minari", "minari") from None
     return storage.MinariStorage, collector.EpisodeBuffer
 
 

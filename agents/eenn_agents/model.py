@@ -21,7 +21,7 @@ from eenn_agents.vec_env import SB3VecEnv
 from eenn_envs.core import EpisodeCore, Problem
 from eenn_envs.layout import Layout, actions_of
 from eenn_envs.vector import EENNVectorEnv
-from eenn_rl.errors import EennError, MissingDependencyError
+from eenn_rl.errors import EennError, not_installed
 from eenn_rl.space import Genomes
 
 STEPS = ("observations", "masks", "actions", "log_probs")
@@ -226,9 +226,7 @@ def _logger(folder: str | None) -> Logger:
     if folder is None:
         return Logger(None, [])
     if find_spec("tensorboard") is None:
-        raise MissingDependencyError(
-            "--tensorboard needs tensorboard, not installed: pip install 'eenn-rl[tensorboard]'"
-        )
+        raise not_installed("--tensorboard needs the package tensorboard", "tensorboard")
     return configure(folder, ["tensorboard"])
 
 

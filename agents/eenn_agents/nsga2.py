@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eenn_agents.agent import Agent, State, Task
-from eenn_rl.errors import MissingDependencyError
+from eenn_rl.errors import not_installed
 from eenn_rl.space import Genomes, SearchSpace
 
 POPULATION = 64
@@ -58,9 +58,7 @@ class Nsga2:
             from pymoo.operators.repair.rounding import RoundingRepair
             from pymoo.operators.sampling.rnd import IntegerRandomSampling
         except ImportError:
-            raise MissingDependencyError(
-                "agent nsga2 needs pymoo: install it with: pip install 'eenn-rl[nsga2]'"
-            ) from None
+            raise not_installed("agent nsga2 needs the package pymoo", "nsga2") from None
         self._task, self._code = task, VectorCode(task.space)
         upper = self._code.upper
         problem = Problem(n_var=len(upper), n_obj=2, n_ieq_constr=1, xl=0, xu=upper, vtype=int)

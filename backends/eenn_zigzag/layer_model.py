@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
-from eenn_rl.errors import BackendError, MissingDependencyError
+from eenn_rl.errors import BackendError, not_installed
 from eenn_rl.hardware import AcceleratorSpec, CoreSpec, DramSpec, MemorySpec, Operand, PortSpec, Traffic
 from eenn_rl.schedule import CoreLayerCost, LayerRequest, precision_for
 from eenn_zigzag.cache import AnswerCache
@@ -32,9 +32,8 @@ def tool_version() -> str:
     try:
         return metadata.version("zigzag-dse")
     except metadata.PackageNotFoundError:
-        raise MissingDependencyError(
-            "expected the package zigzag-dse, found none: pip install 'eenn-rl[zigzag]', or use --backend multicore"
-        ) from None
+        otherwise = ", or use --backend multicore"
+        raise not_installed("backend zigzag needs the package zigzag-dse", "zigzag", otherwise) from None
 
 
 def ask(question: Question) -> ToolAnswer:

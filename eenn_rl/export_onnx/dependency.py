@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from eenn_rl.errors import MissingDependencyError
+from eenn_rl.errors import not_installed
 
 
 def import_onnx() -> ModuleType:
@@ -14,7 +14,5 @@ def import_onnx() -> ModuleType:
         import onnx.numpy_helper
         import onnx.shape_inference
     except ImportError:
-        raise MissingDependencyError(
-            "reading and writing ONNX needs the package onnx, which is not installed: pip install 'eenn-rl[deploy]'"
-        ) from None
+        raise not_installed("reading and writing ONNX needs the package onnx", "deploy") from None
     return onnx

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from eenn_rl.errors import MissingDependencyError
+from eenn_rl.errors import not_installed
 from eenn_rl.report.drawing import STYLES, Dot, Drawing, Line, Mark, Rect, Text
 from eenn_rl.report.svg import arrow_head, corners
 
@@ -21,10 +21,7 @@ def save(drawing: Drawing, path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingDependencyError(
-            "PNG figures need the package matplotlib, which is not installed: pip install 'eenn-rl[figures]', or use "
-            "--format svg"
-        ) from None
+        raise not_installed("PNG figures need the package matplotlib", "figures", ", or use --format svg") from None
     figure = Figure(figsize=(drawing.width / 72, drawing.height / 72), dpi=72 * SCALE, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
