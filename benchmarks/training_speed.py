@@ -1,6 +1,6 @@
 """Time of a training step on a processor, and what keeping freed memory and the depthwise kernels do for it.
 
-    OMP_WAIT_POLICY=PASSIVE python benchmarks/training_speed.py [--backbones resnet8,mobilenetv2] [--threads 2]
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/training_speed.py [--backbones resnet8,mobilenetv2] [--threads 2] [--rounds 3]
 
 Random images of CIFAR-10's form, batches of 128; the plain network's steps, as they are, with freed memory handed back
 to the system (what the C library does by itself), and, in bfloat16, with depthwise convolutions in float32 as well.
@@ -30,7 +30,7 @@ from eenn_rl.networks.supernet import train_supernet
 from eenn_rl.progress import NullProgress
 from eenn_rl.zoo import make_backbone
 
-BATCH, WARM_UP, STEPS, ROUNDS = 128, 4, 6, 3
+BATCH, WARM_UP, STEPS = 128, 4, 6
 AS_IS, HANDED_BACK, BOTH_OLD = "as it is", "memory handed back", "memory handed back, depthwise in float32"
 
 
@@ -115,6 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbones", default="resnet8,mobilenetv2")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     wanted = [
         Row(backbone, precision, variant, options.threads)
@@ -123,7 +124,7 @@ def main() -> None:
         for variant in (AS_IS, HANDED_BACK, *([BOTH_OLD] if precision == "bfloat16" else []))
     ]
     found: list[list[Row]] = []
-    for _ in range(ROUNDS):
+    for _ in range(options.rounds):
         with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
             found.append(pool.map(measure, wanted, chunksize=1))
     rows = [
