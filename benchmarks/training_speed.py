@@ -1,6 +1,6 @@
 """Time of a training step on a processor, and what keeping freed memory and the depthwise kernels do for it.
 
-    OMP_WAIT_POLICY=PASSIVE python benchmarks/training_speed.py [--backbones resnet8,mobilenetv2] [--threads 2] [--rounds 3]
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/training_speed.py [--backbones resnet8,mobilenetv2] [--rounds 3]
 
 Random images of CIFAR-10's form, batches of 128; the plain network's steps, as they are, with freed memory handed back
 to the system (what the C library does by itself), and, in bfloat16, with depthwise convolutions in float32 as well.
