@@ -2,8 +2,8 @@
 
 oneDNN's bfloat16 kernels halve the time of most depthwise steps. Two do not follow: the gradient of the input of a
 strided convolution takes 20 times as long as in float32, and that of the weights of a kernel wider than three 1.6 times
-as long; column by column of the kernel it takes half of float32's. Measured with torch 2.13 on two cores of an AMD EPYC
-with avx512_bf16: 192 channels of 32x32, 384 and 576 of 16x16, 960 of 8x8.
+as long; column by column of the kernel it takes half of float32's. Measured by hand with torch 2.13 on two cores of an
+AMD EPYC with avx512_bf16: 192 channels of 32x32, 384 and 576 of 16x16, 960 of 8x8.
 """
 
 from typing import Any
