@@ -1,7 +1,8 @@
 """Memory that a training keeps between its steps, on Linux with glibc.
 
 glibc hands every block of more than a few megabytes back to the system when it is freed, and the next step pays for
-fresh, zeroed pages: on a processor that took up to half of a step with large feature maps.
+fresh, zeroed pages: on a processor that took up to a third of a step with large feature maps
+(benchmarks/training_speed.py).
 """
 
 import ctypes
