@@ -131,6 +131,17 @@ def test_another_identity_is_another_memo(tmp_path: Path) -> None:
         memoised(Counting(), path)
 
 
+def source_of(kind: type[Counting], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that a backend's class comes from as far as anyone can tell, for a test to edit."""
+    source = folder / "edited.py"
+    source.write_text("ENERGY = 1")
+    module = ModuleType("edited")
+    module.__file__ = str(source)
+    monkeypatch.setitem(sys.modules, "edited", module)
+    monkeypatch.setattr(kind, "__module__", "edited")
+    return source
+
+
 def test_an_identity_covers_all_that_matters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Distribution, version, files, accelerator and the backend's own fingerprint each change it."""
     site = install(tmp_path / "a", "chip", {"memochip": "memo_chip"}, {"memo_chip": good_plugin()}, version="1.0")
@@ -145,12 +156,7 @@ def test_an_identity_covers_all_that_matters(tmp_path: Path, monkeypatch: pytest
     others.append(identity_of("memochip", Counting(), ACCELERATOR))
     assert len({first, *others}) == 4
 
-    model = tmp_path / "edited.py"
-    model.write_text("ENERGY = 1")
-    edited = ModuleType("edited")
-    edited.__file__ = str(model)
-    monkeypatch.setitem(sys.modules, "edited", edited)
-    monkeypatch.setattr(Counting, "__module__", "edited")
+    model = source_of(Counting, tmp_path, monkeypatch)
     before = identity_of("memochip", Counting(), ACCELERATOR)
     model.write_text("ENERGY = 2")
     assert identity_of("memochip", Counting(), ACCELERATOR) != before
@@ -400,12 +406,7 @@ def test_a_run_keeps_what_a_slow_backend_said(tmp_path: Path, monkeypatch: pytes
     assert kept(again).evaluate_many(WORKLOADS) == [Counting().evaluate(workload) for workload in WORKLOADS]
     assert again.calls == len(WORKLOADS) - 3
 
-    source = tmp_path / "changed.py"
-    source.write_text("version = 1")
-    changed = ModuleType("changed")
-    changed.__file__ = str(source)
-    monkeypatch.setitem(sys.modules, "changed", changed)
-    monkeypatch.setattr(Tired, "__module__", "changed")
+    source = source_of(Tired, tmp_path, monkeypatch)
     fresh = Tired()
     fresh.calls = 4
     kept(fresh).evaluate_many(WORKLOADS[3:4])
